@@ -1,0 +1,3 @@
+"""podpin: what runs is always one exact, named, proven digest."""
+
+__version__ = "0.1.0"

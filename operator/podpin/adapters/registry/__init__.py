@@ -1,0 +1,1 @@
+"""Image registries, behind one small port."""
