@@ -1,0 +1,447 @@
+"""What the user asks for: the `spec` of an ImageRollout.
+
+These models are the one source of that. They parse the spec in the operator, and `podpin.crd` turns them into the schema
+by which the API server refuses nonsense at `kubectl apply`. So each demand stands once, beside the field that it is about,
+with the sentence that the user is to read; `podpin.core.schema` explains how.
+
+What a schema cannot judge, because it lies between two lists or in a grammar of its own, is `problem_of`: the operator
+says it as `Stalled`, and does not try again until the spec changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, ValidationError
+
+from podpin.core import names
+from podpin.core.schema import DURATION_CEL, OPEN, Keyed, Part, Rule, Shaped, Span, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Labels and annotations under this prefix are podpin's own.
+RESERVED_PREFIX: Final = f"{names.GROUP}/"
+MAX_IMAGES: Final = 32
+MAX_CONTAINERS: Final = 64
+
+DnsLabel = Annotated[
+    str,
+    Text(
+        grammar="[a-z0-9](?:[-a-z0-9]*[a-z0-9])?",
+        message="must be a DNS label: lower-case letters, digits and '-', with a letter or digit at both ends",
+        max_length=63,
+    ),
+]
+DnsSubdomain = Annotated[
+    str,
+    Text(
+        grammar=r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*",
+        message="must be the name of an object: lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends",
+        max_length=253,
+    ),
+]
+Repository = Annotated[
+    str,
+    Text(
+        grammar=r"(?:(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/)?"
+        r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*",
+        message="is not an image repository: write it as in registry.example.com/shop/web",
+        max_length=255,
+        hints=(
+            ("://", "repository must not carry a scheme: write it as in registry.example.com/shop/web"),
+            ("@", "repository must not carry a digest: put it under policy.digest"),
+            (":[^/]*$", "repository must not carry a tag: put it under policy.tag"),
+            (
+                r"^(?:[^/]*[.:][^/]*/)?[^A-Z]*[A-Z]",
+                "repository must be in lower case: registries know no capitals in a path",
+            ),
+        ),
+    ),
+]
+TagName = Annotated[
+    str,
+    Text(
+        grammar="[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}",
+        message="must be one tag, such as 1.27: letters, digits, '_', '.' and '-', not beginning with '.' or '-'",
+        max_length=128,
+        hints=(("[:/@]", "must be the tag alone, such as 1.27: the repository has a field of its own"),),
+    ),
+]
+DigestValue = Annotated[
+    str,
+    Text(
+        grammar="sha256:[0-9a-f]{64}",
+        message="must be sha256: and exactly 64 hexadecimal digits in lower case",
+        max_length=128,
+        hints=(("^[0-9A-Fa-f]{64}$", "must begin with sha256:"),),
+    ),
+]
+
+
+class TagPolicy(Part):
+    """Follow one tag: whenever it comes to name another digest, that digest is the new version."""
+
+    name: TagName
+    """The tag to follow, such as latest or 1.27."""
+
+
+class SemverPolicy(Part):
+    """Take the highest version within a range. Tags may lead with v; tags that are no versions are passed over."""
+
+    range: Annotated[str, Field(min_length=1, max_length=256)]
+    """The range in the grammar that Flux, Helm and Argo know: ">=1.4 <2", "~1.4", "1.x || 2.x". Pre-releases are taken
+    only when the range names one."""
+
+
+class DigestPolicy(Part):
+    """Run exactly this image, and never ask the registry for another."""
+
+    value: DigestValue
+    """The digest of the image index or manifest: sha256: and 64 hexadecimal digits."""
+
+
+def _given(policy: Policy) -> list[str]:
+    return [name for name in ("tag", "semver", "digest") if getattr(policy, name) is not None]
+
+
+class Policy(Part):
+    """How the version is chosen: exactly one of tag, semver and digest."""
+
+    tag: TagPolicy | None = None
+    """Follow one tag by its digest."""
+    semver: SemverPolicy | None = None
+    """Take the highest version within a range."""
+    digest: DigestPolicy | None = None
+    """Run one digest for good."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.tag) || has(self.semver) || has(self.digest)",
+            "policy needs one of tag, semver or digest; none is given",
+            lambda policy: len(_given(policy)) > 0,
+        ),
+        Rule(
+            "[has(self.tag), has(self.semver), has(self.digest)].filter(given, given).size() < 2",
+            "policy must be only one of tag, semver and digest; more than one is given",
+            lambda policy: len(_given(policy)) < 2,
+        ),
+    )
+
+
+class ImageSpec(Part):
+    """One container, and where its image comes from."""
+
+    container: DnsLabel
+    """The name of a container or init container of the template."""
+    repository: Repository
+    """The image's repository without scheme, tag or digest, as in registry.example.com/shop/web. A name without a
+    registry is one of Docker Hub, as for docker pull."""
+    policy: Policy
+
+
+class SecretRef(Part):
+    """A Secret in the rollout's own namespace."""
+
+    name: DnsSubdomain
+    """The name of the Secret."""
+
+
+class RegistrySpec(Part):
+    """How the registry is asked."""
+
+    interval: Annotated[timedelta, Span("10s", "24h")] = timedelta(minutes=5)
+    """How often to look for a new version, from 10s to 24h."""
+    pull_secrets: Annotated[tuple[SecretRef, ...], Field(max_length=16), Keyed("name")] = ()
+    """Secrets of type kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg to look with. The template's
+    imagePullSecrets and those of its ServiceAccount are used as well."""
+    ca_secret: SecretRef | None = None
+    """A Secret whose key ca.crt holds the certificates to trust for this registry, in PEM."""
+
+
+class RolloutSpec(Part):
+    """When a new version counts as good."""
+
+    progress_deadline: Annotated[timedelta, Span("1s", "24h")] = timedelta(minutes=10)
+    """How long the new version may make no progress before it is rejected, from 1s to 24h."""
+    bake_time: Annotated[timedelta, Span("0s", "24h")] = timedelta(seconds=30)
+    """How long every replica must stay ready, without a restart, before the new version is stable; up to 24h."""
+
+
+class RollbackSpec(Part):
+    """What follows when a new version fails."""
+
+    enabled: bool = True
+    """Go back to the stable version. If false, the failed one is named as such and left in place."""
+
+
+class SelectorSpec(Part):
+    """Labels by which the workload selects its Pods, besides podpin's own."""
+
+    match_labels: Annotated[
+        dict[str, Annotated[str, Field(max_length=63)]],
+        Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-map-type": "atomic"}),
+    ]
+    """The labels; each must stand among the template's."""
+
+
+MaxOf = Annotated[
+    int | str,
+    Rule(
+        "type(self) == int ? self >= 0 : self.matches('^[0-9]{1,3}%$')",
+        "must be a number of Pods or a percentage such as 25%",
+        lambda value: (
+            value >= 0 if isinstance(value, int) else value[:-1].isdecimal() and len(value) <= 4 and value[-1:] == "%"
+        ),
+    ),
+]
+
+
+def _is_zero(amount: int | str | None) -> bool:
+    return amount is not None and str(amount).removesuffix("%").strip("0") == ""
+
+
+class _RollingUpdate(Part):
+    """How many Pods are replaced at a time."""
+
+    max_surge: MaxOf | None = None
+    """How many Pods may run above replicas: a number or a percentage."""
+    max_unavailable: MaxOf | None = None
+    """How many Pods may be missing below replicas: a number or a percentage."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.maxSurge) || !has(self.maxUnavailable) || "
+            "!(string(self.maxSurge).matches('^0+%?$') && string(self.maxUnavailable).matches('^0+%?$'))",
+            "maxSurge and maxUnavailable must not both be 0: then no Pod could ever be replaced",
+            lambda update: not (_is_zero(update.max_surge) and _is_zero(update.max_unavailable)),
+        ),
+    )
+
+
+class _Strategy(Part):
+    """How new Pods take the place of old ones, as in a Deployment."""
+
+    type: Literal["RollingUpdate", "Recreate"] = "RollingUpdate"
+    """RollingUpdate replaces Pods few by few; Recreate stops all old ones first, and costs an outage."""
+    rolling_update: _RollingUpdate | None = None
+    """How many Pods are replaced at a time; only with RollingUpdate."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.type == 'RollingUpdate' || !has(self.rollingUpdate)",
+            "rollingUpdate has no meaning with type Recreate: leave it out",
+            lambda strategy: strategy.type == "RollingUpdate" or strategy.rolling_update is None,
+        ),
+    )
+
+
+class _Container(Part):
+    """A container, as in any Pod. The image of one that is named in spec.images may be left out."""
+
+    model_config = OPEN
+
+    name: DnsLabel
+    """The container's name, unique in the Pod."""
+    image: Annotated[str, Field(max_length=1024)] | None = None
+    """The container's image. That of a container named in spec.images is podpin's to choose."""
+
+
+class _PodSpec(Part):
+    """The specification of the Pods, as in a Deployment."""
+
+    model_config = OPEN
+
+    containers: Annotated[tuple[_Container, ...], Field(min_length=1, max_length=MAX_CONTAINERS), Keyed("name")]
+    """The containers of the Pod; at least one."""
+    init_containers: Annotated[tuple[_Container, ...], Field(max_length=MAX_CONTAINERS), Keyed("name")] = ()
+    """The containers that run before the others, in their order."""
+    restart_policy: Annotated[str, Field(max_length=32)] | None = None
+    """Always, or left out."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
+            "restartPolicy must be Always or left out: the workload keeps its Pods running",
+            lambda pod: pod.restart_policy in (None, "Always"),
+        ),
+        Rule(
+            "!has(self.initContainers) || "
+            "self.initContainers.all(early, !self.containers.exists(other, other.name == early.name))",
+            "a container and an init container have the same name: names must be unique in the Pod",
+            lambda pod: not {early.name for early in pod.init_containers} & {other.name for other in pod.containers},
+        ),
+    )
+
+
+_UNRESERVED: Final = Rule(
+    f"self.all(key, !key.startsWith('{RESERVED_PREFIX}'))",
+    f"keys that begin with {RESERVED_PREFIX} are podpin's own: leave them out",
+    lambda pairs: not any(key.startswith(RESERVED_PREFIX) for key in pairs),
+)
+
+
+class _PodMetadata(Part):
+    """Labels and annotations of the Pods."""
+
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64), _UNRESERVED] | None = None
+    """The Pods' labels, as a Service selects them."""
+    annotations: Annotated[dict[str, str], Field(max_length=128), _UNRESERVED] | None = None
+    """The Pods' annotations."""
+
+
+class _PodTemplate(Part):
+    """What the Pods are made from, as in a Deployment."""
+
+    metadata: _PodMetadata | None = None
+    spec: _PodSpec
+
+
+class WorkloadSpec(Part):
+    """What runs the image: the workload that podpin makes and owns, under the rollout's own name."""
+
+    kind: Annotated[Literal["Deployment"], Rule("self == oldSelf", "kind cannot be changed: make a new ImageRollout")]
+    """The kind of the workload."""
+    replicas: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int32"})] | None = None
+    """How many Pods to run. Leave it out when an autoscaler decides; podpin then never sets it."""
+    strategy: Annotated[dict[str, Any], Shaped(_Strategy)] | None = None
+    """How new Pods take the place of old ones, as in a Deployment. Left out, no Pod is stopped before its successor is
+    ready."""
+    min_ready_seconds: Annotated[int, Field(ge=0, le=86_400, json_schema_extra={"format": "int32"})] = 0
+    """How long a Pod must be ready before it counts as available, as in a Deployment."""
+    selector: (
+        Annotated[SelectorSpec, Rule("self == oldSelf", "selector cannot be changed: make a new ImageRollout")] | None
+    ) = None
+    """Labels of the template that shall select the Pods besides podpin's own. It cannot be changed later."""
+    template: Annotated[dict[str, Any], Shaped(_PodTemplate)]
+    """The Pods' template, as in a Deployment, except that the image of a container named in spec.images may be left
+    out."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.selector) == has(oldSelf.selector)",
+            "selector cannot be added or removed later: make a new ImageRollout",
+        ),
+        Rule(
+            "!has(self.selector) || (has(self.template.metadata) && has(self.template.metadata.labels) && "
+            "self.selector.matchLabels.all(key, key in self.template.metadata.labels && "
+            "self.template.metadata.labels[key] == self.selector.matchLabels[key]))",
+            "selector.matchLabels must stand among the labels of the template",
+            lambda workload: (
+                workload.selector is None or workload.selector.match_labels.items() <= workload.template_labels.items()
+            ),
+        ),
+    )
+
+    @property
+    def template_labels(self) -> dict[str, str]:
+        """The labels that the user gave the Pods."""
+        return dict((self.template.get("metadata") or {}).get("labels") or {})
+
+    def containers(self) -> Iterator[dict[str, Any]]:
+        """The template's containers, init containers first, as the user wrote them."""
+        pod = self.template["spec"]
+        yield from pod.get("initContainers") or ()
+        yield from pod["containers"]
+
+
+class Spec(Part):
+    """What runs, where its image comes from, and how a new version is tried."""
+
+    images: Annotated[tuple[ImageSpec, ...], Field(min_length=1, max_length=MAX_IMAGES), Keyed("container")]
+    """The containers whose image podpin chooses, and where from. One entry for each container."""
+    registry: RegistrySpec = RegistrySpec()
+    """How the registry is asked."""
+    suspend: bool = False
+    """Leave everything as it is: look for no new version, and change nothing, until this is false again."""
+    rollout: RolloutSpec = RolloutSpec()
+    """When a new version counts as good."""
+    rollback: RollbackSpec = RollbackSpec()
+    """What follows when a new version fails."""
+    workload: WorkloadSpec
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!{DURATION_CEL.format('self.rollout.progressDeadline')} || "
+            "duration(self.rollout.progressDeadline) > duration(string(self.workload.minReadySeconds) + 's')",
+            "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time",
+            lambda spec: spec.rollout.progress_deadline > timedelta(seconds=spec.workload.min_ready_seconds),
+        ),
+    )
+
+
+class SpecInvalid(ValueError):  # noqa: N818 -- says what the spec is
+    """The spec is not one that the schema would let pass; the text is one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a spec that the schema let pass: a reason for machines, a sentence for the user."""
+
+    reason: str
+    message: str
+
+
+def parse_spec(raw: Mapping[str, Any]) -> Spec:
+    """The spec that the API server hands over. Only one that was stored under an older schema can be invalid."""
+    try:
+        return Spec.model_validate(raw, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise SpecInvalid(_sentence(error)) from None
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first thing that is wrong: where, which value, and what to do."""
+    first = error.errors(include_url=False)[0]
+    path = "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    if first["type"] == "missing":
+        return f"{path} must be given"
+    value = first["input"]
+    shown = f" {value!r}" if isinstance(value, str | int) and len(str(value)) <= 100 else ""
+    message = first["msg"]
+    if first["type"] != "refused":
+        message = message[:1].lower() + message[1:]
+    return f"{path}{shown}: {message}"
+
+
+def problem_of(spec: Spec) -> Problem | None:
+    """The first thing wrong with `spec` that only the operator can see, or None."""
+    return next(_problems(spec), None)
+
+
+def _problems(spec: Spec) -> Iterator[Problem]:
+    from podpin.core import policy
+    from podpin.core.reference import ReferenceInvalid, parse_repository
+
+    containers = {container["name"]: container.get("image") for container in spec.workload.containers()}
+    managed = {image.container for image in spec.images}
+    for image in spec.images:
+        if image.container not in containers:
+            yield Problem(
+                "ContainerNotFound",
+                f"spec.images names the container {image.container!r}, which the template does not have; "
+                f"it has {', '.join(sorted(containers))}",
+            )
+        try:
+            parse_repository(image.repository)
+        except ReferenceInvalid as error:
+            yield Problem("InvalidRepository", f"the repository of container {image.container!r}: {error}")
+        if sentence := policy.check(image.policy):
+            yield Problem("InvalidPolicy", f"the policy of container {image.container!r}: {sentence}")
+    for name, written in containers.items():
+        if name in managed:
+            continue
+        if not written:
+            yield Problem(
+                "ImageMissing",
+                f"container {name!r} has no image: write one in the template, or add the container to spec.images",
+            )
+        elif "@sha256:" not in written:
+            yield Problem(
+                "ImageNotPinned",
+                f"container {name!r} has the image {written!r} without a digest: add the container to spec.images, "
+                "or write its image with @sha256:",
+            )
