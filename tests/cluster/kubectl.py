@@ -1,0 +1,55 @@
+"""kubectl as tests use it: its output, or an error with what it said."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tests.cluster.commands import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """A kubectl program and whom it speaks for."""
+
+    program: Path | str
+    kubeconfig: Path
+    context: str | None = None
+
+    def __call__(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run `kubectl words…` and return what it printed."""
+        context = ["--context", self.context] if self.context else []
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        return run(self.program, *context, *words, stdin=stdin, timeout=timeout, env=environment)
+
+    def get(self, *words: str) -> Any:
+        """The object, or list of objects, as JSON has it."""
+        return json.loads(self("get", *words, "-o", "json"))
+
+    def apply(self, manifest: Manifest, *words: str) -> str:
+        """Apply YAML text, a file, an object or several; `words` may add --server-side and the like."""
+        return self("apply", *words, "-f", "-", stdin=text_of(manifest))
+
+    def delete(self, manifest: Manifest, *words: str) -> str:
+        """Delete what the manifest names, if it is there."""
+        return self("delete", "--ignore-not-found", *words, "-f", "-", stdin=text_of(manifest))
+
+
+def text_of(manifest: Manifest) -> str:
+    """YAML of whatever form a test has its manifest in."""
+    if isinstance(manifest, str):
+        return manifest
+    if isinstance(manifest, os.PathLike):
+        return manifest.read_text()
+    objects = [manifest] if not isinstance(manifest, (list, tuple)) else manifest
+    return yaml.safe_dump_all([dict(one) for one in objects], sort_keys=False)
