@@ -1,8 +1,8 @@
 """Durations as users of Kubernetes write them: `90s`, `5m`, `1h30m`.
 
-The grammar is that of the Gateway API (GEP-2257), the part of Go's in which every value is exact and none overflows: one
-to four groups of at most five digits, each with its unit. It has no fractions, no signs and no bare numbers, so that `5`
-cannot be five minutes to one person and five seconds to another.
+The grammar is that of the Gateway API (GEP-2257), the part of Go's in which every value is exact and none overflows:
+one to four groups of at most five digits, each with its unit. It has no fractions, no signs and no bare numbers, so
+that `5` cannot be five minutes to one person and five seconds to another.
 """
 
 from __future__ import annotations

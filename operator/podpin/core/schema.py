@@ -1,12 +1,13 @@
 """From pydantic models to the structural schema of a CustomResourceDefinition.
 
-The API server takes a narrow dialect of OpenAPI: no references, no `anyOf` with null, no tuples; and what types cannot say
-it takes as CEL. No library writes that dialect from pydantic, so this module does, in two parts:
+The API server takes a narrow dialect of OpenAPI: no references, no `anyOf` with null, no tuples; and what types
+cannot say it takes as CEL. No library writes that dialect from pydantic, so this module does, in two parts:
 
-- **Markers** stand in the models' annotations: `Rule`, `Text`, `Span`, `Keyed`, `Cut`, `Shaped`. Each states one demand
-  once and enforces it twice, in the same words: in Python when the operator parses, in the schema when the user applies.
-- **`structural`** turns pydantic's JSON schema of a model into the dialect. It knows a short list of keywords and raises
-  `NotExpressible` for everything else, so that nothing is lost in silence.
+- **Markers** stand in the models' annotations: `Rule`, `Text`, `Span`, `Keyed`, `Cut`, `Shaped`. Each states one
+  demand once and enforces it twice, in the same words: in Python when the operator parses, in the schema when the
+  user applies.
+- **`structural`** turns pydantic's JSON schema of a model into the dialect. It knows a short list of keywords and
+  raises `NotExpressible` for everything else, so that nothing is lost in silence.
 """
 
 from __future__ import annotations

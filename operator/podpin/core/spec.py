@@ -1,15 +1,16 @@
 """What the user asks for: the `spec` of an ImageRollout.
 
-These models are the one source of that. They parse the spec in the operator, and `podpin.crd` turns them into the schema
-by which the API server refuses nonsense at `kubectl apply`. So each demand stands once, beside the field that it is about,
-with the sentence that the user is to read; `podpin.core.schema` explains how.
+These models are the one source of that. They parse the spec in the operator, and `podpin.crd` turns them into the
+schema by which the API server refuses nonsense at `kubectl apply`. So each demand stands once, beside the field that
+it is about, with the sentence that the user is to read; `podpin.core.schema` explains how.
 
-What a schema cannot judge, because it lies between two lists or in a grammar of its own, is `problem_of`: the operator
-says it as `Stalled`, and does not try again until the spec changes.
+What a schema cannot judge, because it lies between two lists or in a grammar of its own, is `problem_of`: the
+operator says it as `Stalled`, and does not try again until the spec changes.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
@@ -188,36 +189,34 @@ class SelectorSpec(Part):
     """The labels; each must stand among the template's."""
 
 
-MaxOf = Annotated[
+def _is_amount(value: int | str) -> bool:
+    return value >= 0 if isinstance(value, int) else re.fullmatch("(?:0|[1-9][0-9]{0,2})%", value) is not None
+
+
+Amount = Annotated[
     int | str,
     Rule(
-        "type(self) == int ? self >= 0 : self.matches('^[0-9]{1,3}%$')",
+        "type(self) == int ? self >= 0 : self.matches('^(?:0|[1-9][0-9]{0,2})%$')",
         "must be a number of Pods or a percentage such as 25%",
-        lambda value: (
-            value >= 0 if isinstance(value, int) else value[:-1].isdecimal() and len(value) <= 4 and value[-1:] == "%"
-        ),
+        _is_amount,
     ),
 ]
-
-
-def _is_zero(amount: int | str | None) -> bool:
-    return amount is not None and str(amount).removesuffix("%").strip("0") == ""
 
 
 class _RollingUpdate(Part):
     """How many Pods are replaced at a time."""
 
-    max_surge: MaxOf | None = None
+    max_surge: Amount | None = None
     """How many Pods may run above replicas: a number or a percentage."""
-    max_unavailable: MaxOf | None = None
+    max_unavailable: Amount | None = None
     """How many Pods may be missing below replicas: a number or a percentage."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "!has(self.maxSurge) || !has(self.maxUnavailable) || "
-            "!(string(self.maxSurge).matches('^0+%?$') && string(self.maxUnavailable).matches('^0+%?$'))",
+            "!has(self.maxSurge) || !(self.maxSurge == 0 || self.maxSurge == '0%') || "
+            "!has(self.maxUnavailable) || !(self.maxUnavailable == 0 || self.maxUnavailable == '0%')",
             "maxSurge and maxUnavailable must not both be 0: then no Pod could ever be replaced",
-            lambda update: not (_is_zero(update.max_surge) and _is_zero(update.max_unavailable)),
+            lambda update: update.max_surge not in (0, "0%") or update.max_unavailable not in (0, "0%"),
         ),
     )
 
@@ -366,7 +365,7 @@ class Spec(Part):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             f"!{DURATION_CEL.format('self.rollout.progressDeadline')} || "
-            "duration(self.rollout.progressDeadline) > duration(string(self.workload.minReadySeconds) + 's')",
+            "duration(self.rollout.progressDeadline).getMilliseconds() > self.workload.minReadySeconds * 1000",
             "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time",
             lambda spec: spec.rollout.progress_deadline > timedelta(seconds=spec.workload.min_ready_seconds),
         ),

@@ -1,10 +1,10 @@
 """What podpin says about a rollout: the `status` of an ImageRollout.
 
 Status is a view, not the record: what must not be lost stands in the releases' ControllerRevisions. So reading it is
-total, and what cannot be read counts as absent: `parse_status` drops the part in question and raises nothing. Writing and
-reading again gives the same value (`parse_status(render_status(s)) == s`), so that deciding twice on one world writes
-nothing the second time; for this, times are cut when the models are made: to the second, as the API conventions have it,
-or to the microsecond where podpin measures from them.
+total, and what cannot be read counts as absent: `parse_status` drops the part in question and raises nothing. Writing
+and reading again gives the same value (`parse_status(render_status(s)) == s`), so that deciding twice on one world
+writes nothing the second time; for this, times are cut when the models are made: to the second, as the API
+conventions have it, or to the microsecond where podpin measures from them.
 
 Lists are newest first, and bounded.
 """
@@ -17,7 +17,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, PlainSerializer, ValidationError
 
-from podpin.core.reference import ReferenceInvalid, parse_pin
 from podpin.core.schema import Cut, Keyed, Part
 
 MAX_CONDITIONS: Final = 16
@@ -180,7 +179,7 @@ class RequestsStatus(Part):
 
 
 class RunningStatus(Part):
-    """What runs, in the few words that a line of kubectl get has room for."""
+    """What runs, not what is wished, in the few words that a line of kubectl get has room for."""
 
     image: Annotated[str, Field(max_length=384)]
     """The first container's image without its registry, as in web:1.4.2."""
@@ -198,6 +197,8 @@ class Status(Part):
     conditions: Annotated[tuple[Condition, ...], Field(max_length=MAX_CONDITIONS), Keyed("type")] = ()
     """Ready says whether the wanted version runs and is healthy, and its reason what else is the case. Reconciling and
     Stalled are there only while true. Resolved says whether the registry gave a version."""
+    running: RunningStatus | None = None
+    """What runs, for kubectl get."""
     images: Annotated[tuple[ImageStatus, ...], Field(max_length=MAX_IMAGES), Keyed("container")] = ()
     """The version chosen for each container."""
     stable: ReleaseStatus | None = None
@@ -220,13 +221,6 @@ class Status(Part):
     """The label selector of the Pods, for autoscalers."""
     requests: RequestsStatus | None = None
     """The requests by annotation that have been handled."""
-
-
-class StoredStatus(Status):
-    """What podpin knows and says about the rollout."""
-
-    running: RunningStatus | None = None
-    """What runs, for kubectl get. It is worked out from the rest whenever that is written, and never read."""
 
 
 def parse_status(raw: object) -> Status:
@@ -257,36 +251,6 @@ def _unreadable(error: ValidationError) -> dict[str, set[int]]:
 
 
 def render_status(status: Status) -> dict[str, Any]:
-    """The status as it is stored: camelCase JSON, without what is None or an empty list, with what runs worked out."""
-    stored = StoredStatus.model_validate({**dict(status), "running": running_of(status)})
-    body = stored.model_dump(mode="json", by_alias=True, exclude_none=True)
+    """The status as it is stored: JSON in camelCase, without what is None or an empty list."""
+    body = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {field: value for field, value in body.items() if value != []}
-
-
-def running_of(status: Status) -> RunningStatus | None:
-    """What runs: what the workload was last given, once no older Pod is left beside it; until then, what is stable.
-
-    So it is not what is wished: a candidate that never becomes ready runs nowhere that a user could reach.
-    """
-    stable, candidate, workload = status.stable, status.candidate, status.workload
-    if workload is None and stable is None:
-        return None
-    known = {one.release: one.images for one in (*reversed(status.rejected), candidate, stable) if one is not None}
-    latest = next((one.release for one in (candidate, stable, *status.rejected) if one is not None), None)
-    given = (workload and workload.release) or latest
-    alone = bool(status.replicas) and status.updated_replicas == status.replicas
-    release = given if alone or stable is None else stable.release
-    images = known.get(release or "")
-    return _in_few_words(images[0].image, status) if images else None
-
-
-def _in_few_words(image: str, status: Status) -> RunningStatus | None:
-    try:
-        pin = parse_pin(image)
-    except ReferenceInvalid:
-        return None
-    return RunningStatus(
-        image=pin.repository.rpartition("/")[2] + (f":{pin.tag}" if pin.tag else ""),
-        digest=pin.digest.partition(":")[2][:12],
-        ready=None if status.replicas is None else f"{status.ready_replicas or 0}/{status.replicas}",
-    )

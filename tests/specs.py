@@ -1,0 +1,236 @@
+"""A good spec, and every way to get one wrong that the schema knows: one table for both who read it, the operator's
+parser and the API server."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+
+DIGEST: Final = "sha256:" + "0123456789abcdef" * 4
+
+_GOOD: Final[Json] = {
+    "images": [
+        {"container": "app", "repository": "registry.example.com:5000/shop/web", "policy": {"semver": {"range": ">=1.4 <2"}}}
+    ],
+    "workload": {
+        "kind": "Deployment",
+        "replicas": 3,
+        "template": {
+            "metadata": {"labels": {"app": "web", "tier": "front"}},
+            "spec": {"containers": [{"name": "app", "ports": [{"containerPort": 8080}]}]},
+        },
+    },
+}
+
+
+def good() -> Json:
+    """A new copy of a spec with which nothing is wrong."""
+    return deepcopy(_GOOD)
+
+
+def full() -> Json:
+    """A spec that sets every field there is."""
+    spec = good()
+    spec["images"].append({"container": "proxy", "repository": "envoy", "policy": {"tag": {"name": "v1.30"}}})
+    spec["images"].append({"container": "setup", "repository": "quay.io/x/y__z", "policy": {"digest": {"value": DIGEST}}})
+    spec["registry"] = {"interval": "1m30s", "pullSecrets": [{"name": "a"}, {"name": "b.c"}], "caSecret": {"name": "ca"}}
+    spec["suspend"] = True
+    spec["rollout"] = {"progressDeadline": "1h", "bakeTime": "500ms"}
+    spec["rollback"] = {"enabled": False}
+    spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+    spec["workload"]["minReadySeconds"] = 5
+    spec["workload"]["selector"] = {"matchLabels": {"app": "web"}}
+    pod = spec["workload"]["template"]["spec"]
+    pod["containers"].append({"name": "proxy", "image": "envoy:old"})
+    pod["initContainers"] = [{"name": "setup", "restartPolicy": "Always"}]
+    pod["restartPolicy"] = "Always"
+    pod["serviceAccountName"] = "web"
+    spec["workload"]["template"]["metadata"]["annotations"] = {"note": "kept"}
+    return spec
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """A change that spoils a good spec: where the user is told to look, and what the user is told.
+
+    `operator` is there where the API server has words of its own for a mistake, and the operator other ones.
+    """
+
+    name: str
+    change: Callable[[Json], object]
+    at: str
+    says: str
+    operator: str | None = None
+
+
+def _repository(text: str) -> Callable[[Json], object]:
+    return lambda spec: spec["images"][0].update(repository=text)
+
+
+def _policy(**policy: Json) -> Callable[[Json], object]:
+    return lambda spec: spec["images"][0].update(policy=policy)
+
+
+def _interval(text: object) -> Callable[[Json], object]:
+    return lambda spec: spec.update(registry={"interval": text})
+
+
+def _rollout(**fields: str) -> Callable[[Json], object]:
+    return lambda spec: spec.update(rollout=fields)
+
+
+def _workload(**fields: object) -> Callable[[Json], object]:
+    return lambda spec: spec["workload"].update(fields)
+
+
+def _strategy(**fields: object) -> Callable[[Json], object]:
+    return _workload(strategy={"rollingUpdate": fields})
+
+
+def _pod(**fields: object) -> Callable[[Json], object]:
+    return lambda spec: spec["workload"]["template"]["spec"].update(fields)
+
+
+def _metadata(**fields: object) -> Callable[[Json], object]:
+    return lambda spec: spec["workload"]["template"]["metadata"].update(fields)
+
+
+_IMAGE: Final = "spec.images[0]"
+_REPOSITORY: Final = "spec.images[0].repository"
+_POLICY: Final = "spec.images[0].policy"
+_TEMPLATE: Final = "spec.workload.template"
+_UPDATE: Final = "spec.workload.strategy.rollingUpdate"
+_HOW_TO_WRITE: Final = "write it as in registry.example.com/shop/web"
+_DURATION: Final = "must be a duration with its unit, such as 90s, 5m or 1h30m"
+_HEX: Final = "must be sha256: and exactly 64 hexadecimal digits in lower case"
+_ONE_TAG: Final = "must be one tag, such as 1.27: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
+_RESERVED: Final = "keys that begin with podpin.dev/ are podpin's own: leave them out"
+
+BAD: Final[tuple[Bad, ...]] = (
+    # repository
+    Bad("a scheme", _repository("https://registry.example.com/shop/web"), _REPOSITORY,
+        f"repository must not carry a scheme: {_HOW_TO_WRITE}"),
+    Bad("a scheme before capitals, a tag and a digest", _repository(f"docker://R.io/Shop:1@{DIGEST}"), _REPOSITORY,
+        f"repository must not carry a scheme: {_HOW_TO_WRITE}"),
+    Bad("a tag", _repository("registry.example.com:5000/shop/web:1.4.2"), _REPOSITORY,
+        "repository must not carry a tag: put it under policy.tag"),
+    Bad("a tag on a name without a registry", _repository("web:1.4.2"), _REPOSITORY,
+        "repository must not carry a tag: put it under policy.tag"),
+    Bad("a digest", _repository(f"registry.example.com/shop/web@{DIGEST}"), _REPOSITORY,
+        "repository must not carry a digest: put it under policy.digest"),
+    Bad("a tag and a digest", _repository(f"registry.example.com/shop/web:1@{DIGEST}"), _REPOSITORY,
+        "repository must not carry a digest: put it under policy.digest"),
+    Bad("capitals in the path", _repository("registry.example.com/Shop/web"), _REPOSITORY,
+        "repository must be in lower case: registries know no capitals in a path"),
+    Bad("capitals without a registry", _repository("Web"), _REPOSITORY,
+        "repository must be in lower case: registries know no capitals in a path"),
+    Bad("a registry alone", _repository("registry.example.com/"), _REPOSITORY,
+        f"is not an image repository: {_HOW_TO_WRITE}"),
+    Bad("a blank", _repository("shop/we b"), _REPOSITORY, f"is not an image repository: {_HOW_TO_WRITE}"),
+    Bad("a newline at the end", _repository("shop/web\n"), _REPOSITORY, f"is not an image repository: {_HOW_TO_WRITE}"),
+    Bad("an empty repository", _repository(""), _REPOSITORY, f"is not an image repository: {_HOW_TO_WRITE}"),
+    Bad("a repository of 256 characters", _repository("a" * 256), _REPOSITORY,
+        "Too long: may not be more than 255 bytes", operator="must have at most 255 characters"),
+    Bad("no repository", lambda spec: spec["images"][0].pop("repository"), _REPOSITORY,
+        "Required value", operator="must be given"),
+    # policy
+    Bad("no policy", _policy(), _POLICY, "policy needs one of tag, semver or digest; none is given"),
+    Bad("two policies", _policy(tag={"name": "1"}, semver={"range": "1.x"}), _POLICY,
+        "policy must be only one of tag, semver and digest; more than one is given"),
+    Bad("three policies", _policy(tag={"name": "1"}, semver={"range": "1.x"}, digest={"value": DIGEST}), _POLICY,
+        "policy must be only one of tag, semver and digest; more than one is given"),
+    Bad("a tag policy without a tag", _policy(tag={}), f"{_POLICY}.tag.name", "Required value", operator="must be given"),
+    Bad("a tag with its repository", _policy(tag={"name": "web:1.2"}), f"{_POLICY}.tag.name",
+        "must be the tag alone, such as 1.27: the repository has a field of its own"),
+    Bad("a tag that begins with a hyphen", _policy(tag={"name": "-1"}), f"{_POLICY}.tag.name", _ONE_TAG),
+    Bad("an empty tag", _policy(tag={"name": ""}), f"{_POLICY}.tag.name", _ONE_TAG),
+    Bad("an empty range", _policy(semver={"range": ""}), f"{_POLICY}.semver.range",
+        "should be at least 1 chars long", operator="should have at least 1 character"),
+    Bad("a range of 257 characters", _policy(semver={"range": "1" * 257}), f"{_POLICY}.semver.range",
+        "Too long: may not be more than 256 bytes", operator="should have at most 256 characters"),
+    Bad("a digest of 63 digits", _policy(digest={"value": DIGEST[:-1]}), f"{_POLICY}.digest.value", _HEX),
+    Bad("a digest of 65 digits", _policy(digest={"value": DIGEST + "0"}), f"{_POLICY}.digest.value", _HEX),
+    Bad("a digest in capitals", _policy(digest={"value": DIGEST.upper()}), f"{_POLICY}.digest.value", _HEX),
+    Bad("a digest without its algorithm", _policy(digest={"value": DIGEST[7:]}), f"{_POLICY}.digest.value",
+        "must begin with sha256:"),
+    # images
+    Bad("no images", lambda spec: spec.pop("images"), "spec.images", "Required value", operator="must be given"),
+    Bad("an empty list of images", lambda spec: spec.update(images=[]), "spec.images",
+        "should have at least 1 items", operator="should have at least 1 item"),
+    Bad("two entries for one container", lambda spec: spec["images"].append(spec["images"][0]), "spec.images",
+        "Duplicate value", operator="has two entries for the container 'app'; keep one"),
+    Bad("a container name with an underscore", lambda spec: spec["images"][0].update(container="my_app"),
+        f"{_IMAGE}.container",
+        "must be a DNS label: lower-case letters, digits and '-', with a letter or digit at both ends"),
+    # durations
+    Bad("a duration without a unit", _interval("5"), "spec.registry.interval", _DURATION),
+    Bad("a negative duration", _interval("-1s"), "spec.registry.interval", _DURATION),
+    Bad("a duration with a fraction", _interval("1.5h"), "spec.registry.interval", _DURATION),
+    Bad("a duration in days", _interval("1d"), "spec.registry.interval", _DURATION),
+    Bad("an empty duration", _interval(""), "spec.registry.interval", _DURATION),
+    Bad("a duration that is a number", _interval(5), "spec.registry.interval",
+        "must be of type string", operator=_DURATION),
+    Bad("an interval of nothing", _interval("0s"), "spec.registry.interval", "must be between 10s and 24h"),
+    Bad("an interval of 9 seconds", _interval("9s"), "spec.registry.interval", "must be between 10s and 24h"),
+    Bad("an interval of more than a day", _interval("24h1ms"), "spec.registry.interval", "must be between 10s and 24h"),
+    Bad("a deadline of nothing", _rollout(progressDeadline="0s"), "spec.rollout.progressDeadline",
+        "must be between 1s and 24h"),
+    Bad("a bake time of two days", _rollout(bakeTime="48h"), "spec.rollout.bakeTime", "must be between 0s and 24h"),
+    Bad("a deadline that no Pod could meet",
+        lambda spec: (_rollout(progressDeadline="30s")(spec), _workload(minReadySeconds=30)(spec)), "spec",
+        "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time"),
+    # secrets
+    Bad("a Secret's name in capitals", lambda spec: spec.update(registry={"caSecret": {"name": "CA"}}),
+        "spec.registry.caSecret.name", "must be the name of an object: lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends"),
+    Bad("a pull secret named twice", lambda spec: spec.update(registry={"pullSecrets": [{"name": "a"}, {"name": "a"}]}),
+        "spec.registry.pullSecrets", "Duplicate value", operator="has two entries for the name 'a'; keep one"),
+    # workload
+    Bad("no workload", lambda spec: spec.pop("workload"), "spec.workload", "Required value", operator="must be given"),
+    Bad("a kind that podpin does not make", _workload(kind="StatefulSet"), "spec.workload.kind",
+        'supported values: "Deployment"', operator="input should be 'Deployment'"),
+    Bad("negative replicas", _workload(replicas=-1), "spec.workload.replicas",
+        "should be greater than or equal to 0", operator="greater than or equal to 0"),
+    Bad("a selector that the template does not carry", _workload(selector={"matchLabels": {"app": "shop"}}),
+        "spec.workload", "selector.matchLabels must stand among the labels of the template"),
+    Bad("an empty selector", _workload(selector={"matchLabels": {}}), "spec.workload.selector.matchLabels",
+        "should have at least 1 properties", operator="should have at least 1 item"),
+    Bad("an unknown strategy", _workload(strategy={"type": "Rolling"}), "spec.workload.strategy.type",
+        'supported values: "RollingUpdate", "Recreate"', operator="input should be 'RollingUpdate' or 'Recreate'"),
+    Bad("Recreate with a rolling update", _workload(strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
+        "spec.workload.strategy", "rollingUpdate has no meaning with type Recreate: leave it out"),
+    Bad("no surge and none unavailable", _strategy(maxSurge="0%", maxUnavailable=0), _UPDATE,
+        "maxSurge and maxUnavailable must not both be 0: then no Pod could ever be replaced"),
+    Bad("a percentage without its sign", _strategy(maxSurge="25"), f"{_UPDATE}.maxSurge",
+        "must be a number of Pods or a percentage such as 25%"),
+    Bad("a negative surge", _strategy(maxSurge=-1), f"{_UPDATE}.maxSurge",
+        "must be a number of Pods or a percentage such as 25%"),
+    # template
+    Bad("no template", lambda spec: spec["workload"].pop("template"), _TEMPLATE, "Required value", operator="must be given"),
+    Bad("a template without a spec", _workload(template={}), f"{_TEMPLATE}.spec", "Required value", operator="must be given"),
+    Bad("no containers", lambda spec: spec["workload"]["template"]["spec"].pop("containers"), f"{_TEMPLATE}.spec.containers",
+        "Required value", operator="must be given"),
+    Bad("an empty list of containers", _pod(containers=[]), f"{_TEMPLATE}.spec.containers",
+        "should have at least 1 items", operator="should have at least 1 item"),
+    Bad("two containers of one name", _pod(containers=[{"name": "app"}, {"name": "app"}]), f"{_TEMPLATE}.spec.containers",
+        "Duplicate value", operator="has two entries for the name 'app'; keep one"),
+    Bad("an init container with a container's name", _pod(initContainers=[{"name": "app"}]), f"{_TEMPLATE}.spec",
+        "a container and an init container have the same name: names must be unique in the Pod"),
+    Bad("a container without a name", _pod(containers=[{"image": "x"}]), f"{_TEMPLATE}.spec.containers[0].name",
+        "Required value", operator="must be given"),
+    Bad("an image that is a number", _pod(containers=[{"name": "app", "image": 1}]), f"{_TEMPLATE}.spec.containers[0].image",
+        "must be of type string", operator="input should be a valid string"),
+    Bad("a restart policy of Jobs", _pod(restartPolicy="OnFailure"), f"{_TEMPLATE}.spec",
+        "restartPolicy must be Always or left out: the workload keeps its Pods running"),
+    Bad("a label that is a number", _metadata(labels={"app": 1}), f"{_TEMPLATE}.metadata.labels.app",
+        "must be of type string", operator="input should be a valid string"),
+    Bad("a label of podpin's own", _metadata(labels={"podpin.dev/rollout": "web"}), f"{_TEMPLATE}.metadata.labels", _RESERVED),
+    Bad("an annotation of podpin's own", _metadata(annotations={"podpin.dev/x": "y"}), f"{_TEMPLATE}.metadata.annotations",
+        _RESERVED),
+)  # fmt: skip
