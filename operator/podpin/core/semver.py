@@ -158,13 +158,13 @@ def _end_of_prerelease(pre: str) -> Key | None:
 
 
 class _Hole(NamedTuple):
-    """What `!=` takes out: what begins with `prefix` and, unless `pre` is None, has just that behind its numbers."""
+    """What `!=` takes out: numbers that begin with `numbers` and, unless `rest` is None, have just that behind them."""
 
-    prefix: Key
-    pre: Key | None
+    numbers: Key
+    rest: Key | None
 
     def holds(self, key: Key) -> bool:
-        return key[: len(self.prefix)] == self.prefix and (self.pre is None or key[_NUMBERS:] == self.pre)
+        return key[: len(self.numbers)] == self.numbers and (self.rest is None or key[_NUMBERS:] == self.rest)
 
 
 class _Alternative(NamedTuple):
@@ -319,13 +319,8 @@ def _quote(part: str) -> str:
 
 def _hole(operand: _Operand) -> _Hole:
     """`!=1` takes out all of 1, `!=1.2` the final versions of 1.2, and `!=1.2-rc` its pre-releases of that name."""
-    match operand.parts:
-        case 1:
-            return _Hole(operand.key[:1], None)
-        case 2:
-            return _Hole(operand.key[:2], operand.key[_NUMBERS:])
-        case _:
-            return _Hole(operand.key, None)
+    key, parts = operand
+    return _Hole(key[: parts or _NUMBERS], None if parts == 1 else key[_NUMBERS:])
 
 
 def _just_after(key: Key) -> Key:
