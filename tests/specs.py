@@ -16,7 +16,11 @@ DIGEST: Final = "sha256:" + "0123456789abcdef" * 4
 
 _GOOD: Final[Json] = {
     "images": [
-        {"container": "app", "repository": "registry.example.com:5000/shop/web", "policy": {"semver": {"range": ">=1.4 <2"}}}
+        {
+            "container": "app",
+            "repository": "registry.example.com:5000/shop/web",
+            "policy": {"semver": {"range": ">=1.4 <2"}},
+        }
     ],
     "workload": {
         "kind": "Deployment",
@@ -38,8 +42,14 @@ def full() -> Json:
     """A spec that sets every field there is."""
     spec = good()
     spec["images"].append({"container": "proxy", "repository": "envoy", "policy": {"tag": {"name": "v1.30"}}})
-    spec["images"].append({"container": "setup", "repository": "quay.io/x/y__z", "policy": {"digest": {"value": DIGEST}}})
-    spec["registry"] = {"interval": "1m30s", "pullSecrets": [{"name": "a"}, {"name": "b.c"}], "caSecret": {"name": "ca"}}
+    spec["images"].append(
+        {"container": "setup", "repository": "quay.io/x/y__z", "policy": {"digest": {"value": DIGEST}}}
+    )
+    spec["registry"] = {
+        "interval": "1m30s",
+        "pullSecrets": [{"name": "a"}, {"name": "b.c"}],
+        "caSecret": {"name": "ca"},
+    }
     spec["suspend"] = True
     spec["rollout"] = {"progressDeadline": "1h", "bakeTime": "500ms"}
     spec["rollback"] = {"enabled": False}
@@ -97,6 +107,10 @@ def _pod(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec["workload"]["template"]["spec"].update(fields)
 
 
+def _template_spec(**fields: object) -> Callable[[Json], object]:
+    return lambda spec: spec["workload"]["template"].update(spec=fields)
+
+
 def _metadata(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec["workload"]["template"]["metadata"].update(fields)
 
@@ -105,11 +119,16 @@ _IMAGE: Final = "spec.images[0]"
 _REPOSITORY: Final = "spec.images[0].repository"
 _POLICY: Final = "spec.images[0].policy"
 _TEMPLATE: Final = "spec.workload.template"
+_POD: Final = "spec.workload.template.spec"
+_METADATA: Final = "spec.workload.template.metadata"
 _UPDATE: Final = "spec.workload.strategy.rollingUpdate"
 _HOW_TO_WRITE: Final = "write it as in registry.example.com/shop/web"
 _DURATION: Final = "must be a duration with its unit, such as 90s, 5m or 1h30m"
 _HEX: Final = "must be sha256: and exactly 64 hexadecimal digits in lower case"
 _ONE_TAG: Final = "must be one tag, such as 1.27: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
+_NO_CONTAINER: Final = (
+    "the template needs at least one container: list them under containers, and check how that is spelt"
+)
 _RESERVED: Final = "keys that begin with podpin.dev/ are podpin's own: leave them out"
 
 BAD: Final[tuple[Bad, ...]] = (
@@ -145,7 +164,8 @@ BAD: Final[tuple[Bad, ...]] = (
         "policy must be only one of tag, semver and digest; more than one is given"),
     Bad("three policies", _policy(tag={"name": "1"}, semver={"range": "1.x"}, digest={"value": DIGEST}), _POLICY,
         "policy must be only one of tag, semver and digest; more than one is given"),
-    Bad("a tag policy without a tag", _policy(tag={}), f"{_POLICY}.tag.name", "Required value", operator="must be given"),
+    Bad("a tag policy without a tag", _policy(tag={}), f"{_POLICY}.tag.name", "Required value",
+        operator="must be given"),
     Bad("a tag with its repository", _policy(tag={"name": "web:1.2"}), f"{_POLICY}.tag.name",
         "must be the tag alone, such as 1.27: the repository has a field of its own"),
     Bad("a tag that begins with a hyphen", _policy(tag={"name": "-1"}), f"{_POLICY}.tag.name", _ONE_TAG),
@@ -212,25 +232,25 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a negative surge", _strategy(maxSurge=-1), f"{_UPDATE}.maxSurge",
         "must be a number of Pods or a percentage such as 25%"),
     # template
-    Bad("no template", lambda spec: spec["workload"].pop("template"), _TEMPLATE, "Required value", operator="must be given"),
-    Bad("a template without a spec", _workload(template={}), f"{_TEMPLATE}.spec", "Required value", operator="must be given"),
-    Bad("no containers", lambda spec: spec["workload"]["template"]["spec"].pop("containers"), f"{_TEMPLATE}.spec.containers",
-        "Required value", operator="must be given"),
-    Bad("an empty list of containers", _pod(containers=[]), f"{_TEMPLATE}.spec.containers",
-        "should have at least 1 items", operator="should have at least 1 item"),
-    Bad("two containers of one name", _pod(containers=[{"name": "app"}, {"name": "app"}]), f"{_TEMPLATE}.spec.containers",
+    Bad("no template", lambda spec: spec["workload"].pop("template"), _TEMPLATE, "Required value",
+        operator="must be given"),
+    Bad("a template without a spec", _workload(template={}), _POD, "Required value", operator="must be given"),
+    Bad("no containers", lambda spec: spec["workload"]["template"]["spec"].pop("containers"), _POD, _NO_CONTAINER),
+    Bad("an empty list of containers", _pod(containers=[]), _POD, _NO_CONTAINER),
+    Bad("containers misspelt", _template_spec(contianers=[{"name": "app"}]), _POD, _NO_CONTAINER),
+    Bad("two containers of one name", _pod(containers=[{"name": "app"}, {"name": "app"}]), f"{_POD}.containers",
         "Duplicate value", operator="has two entries for the name 'app'; keep one"),
-    Bad("an init container with a container's name", _pod(initContainers=[{"name": "app"}]), f"{_TEMPLATE}.spec",
+    Bad("an init container with a container's name", _pod(initContainers=[{"name": "app"}]), _POD,
         "a container and an init container have the same name: names must be unique in the Pod"),
-    Bad("a container without a name", _pod(containers=[{"image": "x"}]), f"{_TEMPLATE}.spec.containers[0].name",
+    Bad("a container without a name", _pod(containers=[{"image": "x"}]), f"{_POD}.containers[0].name",
         "Required value", operator="must be given"),
-    Bad("an image that is a number", _pod(containers=[{"name": "app", "image": 1}]), f"{_TEMPLATE}.spec.containers[0].image",
+    Bad("an image that is a number", _pod(containers=[{"name": "app", "image": 1}]), f"{_POD}.containers[0].image",
         "must be of type string", operator="input should be a valid string"),
-    Bad("a restart policy of Jobs", _pod(restartPolicy="OnFailure"), f"{_TEMPLATE}.spec",
+    Bad("a restart policy of Jobs", _pod(restartPolicy="OnFailure"), _POD,
         "restartPolicy must be Always or left out: the workload keeps its Pods running"),
-    Bad("a label that is a number", _metadata(labels={"app": 1}), f"{_TEMPLATE}.metadata.labels.app",
+    Bad("a label that is a number", _metadata(labels={"app": 1}), f"{_METADATA}.labels.app",
         "must be of type string", operator="input should be a valid string"),
-    Bad("a label of podpin's own", _metadata(labels={"podpin.dev/rollout": "web"}), f"{_TEMPLATE}.metadata.labels", _RESERVED),
-    Bad("an annotation of podpin's own", _metadata(annotations={"podpin.dev/x": "y"}), f"{_TEMPLATE}.metadata.annotations",
+    Bad("a label of podpin's own", _metadata(labels={"podpin.dev/rollout": "web"}), f"{_METADATA}.labels", _RESERVED),
+    Bad("an annotation of podpin's own", _metadata(annotations={"podpin.dev/x": "y"}), f"{_METADATA}.annotations",
         _RESERVED),
 )  # fmt: skip

@@ -5,12 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
-from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from tests.specs import BAD, DIGEST, Bad, full, good
 
+from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 
-def test_what_is_left_out_takes_its_default():
+
+def test_what_is_left_out_takes_its_default() -> None:
     spec = parse_spec(good())
     assert spec.registry.interval == timedelta(minutes=5)
     assert spec.registry.pull_secrets == ()
@@ -24,13 +24,13 @@ def test_what_is_left_out_takes_its_default():
     assert spec.workload.selector is None
 
 
-def test_an_autoscaler_may_own_replicas():
+def test_an_autoscaler_may_own_replicas() -> None:
     raw = good()
     del raw["workload"]["replicas"]
     assert parse_spec(raw).workload.replicas is None
 
 
-def test_reads_every_field():
+def test_reads_every_field() -> None:
     spec = parse_spec(full())
     app, proxy, setup = spec.images
     assert app.policy.semver is not None
@@ -53,25 +53,25 @@ def test_reads_every_field():
     assert spec.workload.selector.match_labels == {"app": "web"}
 
 
-def test_template_and_strategy_stay_as_the_user_wrote_them():
+def test_template_and_strategy_stay_as_the_user_wrote_them() -> None:
     raw = full()
     spec = parse_spec(raw)
     assert spec.workload.template == full()["workload"]["template"]
     assert spec.workload.strategy == full()["workload"]["strategy"]
 
 
-def test_unknown_fields_are_dropped_as_the_api_server_drops_them():
+def test_unknown_fields_are_dropped_as_the_api_server_drops_them() -> None:
     raw = good() | {"suspended": True}
     assert parse_spec(raw) == parse_spec(good())
 
 
-def test_the_names_of_python_are_not_those_of_the_resource():
+def test_the_names_of_python_are_not_those_of_the_resource() -> None:
     raw = good() | {"rollout": {"bake_time": "5m"}}
     assert parse_spec(raw).rollout.bake_time == timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
-def test_refuses_with_the_place_and_the_same_words_as_the_api_server(bad: Bad):
+def test_refuses_with_the_place_and_the_same_words_as_the_api_server(bad: Bad) -> None:
     raw = good()
     bad.change(raw)
     with pytest.raises(SpecInvalid) as refusal:
@@ -87,7 +87,7 @@ def test_refuses_with_the_place_and_the_same_words_as_the_api_server(bad: Bad):
     ["web", "shop/web", "localhost/web", "localhost:5000/web", "registry.example.com/a/b/c", "Registry.Example.com/web",
      "10.0.0.1:5000/web", "[fd00::1]:5000/web", "a.b/c--d/e__f/g.h", "1/2"],
 )  # fmt: skip
-def test_takes_every_way_to_write_a_repository(repository: str):
+def test_takes_every_way_to_write_a_repository(repository: str) -> None:
     raw = good()
     raw["images"][0]["repository"] = repository
     assert parse_spec(raw).images[0].repository == repository
@@ -139,25 +139,25 @@ def image(**fields: Any) -> dict[str, Any]:
             parsed({"containers": [{"name": "app"}, {"name": "proxy", "image": "envoy:1.2"}]}),
             Problem(
                 "ImageNotPinned",
-                "container 'proxy' has the image 'envoy:1.2' without a digest: add the container to spec.images, or write "
-                "its image with @sha256:",
+                "container 'proxy' has the image 'envoy:1.2' without a digest: add the container to spec.images, "
+                "or write its image with @sha256:",
             ),
             id="a container with a bare tag",
         ),
     ],
 )
-def test_finds_what_only_the_operator_can_see(spec: Spec, problem: Problem | None):
+def test_finds_what_only_the_operator_can_see(spec: Spec, problem: Problem | None) -> None:
     assert problem_of(spec) == problem
 
 
-def test_a_repository_that_the_schema_lets_pass_and_the_grammar_does_not():
+def test_a_repository_that_the_schema_lets_pass_and_the_grammar_does_not() -> None:
     found = problem_of(parsed({}, [image(repository="a" * 64)]))
     assert found is not None
     assert found.reason == "InvalidRepository"
     assert "'app'" in found.message
 
 
-def test_a_range_that_does_not_parse():
+def test_a_range_that_does_not_parse() -> None:
     found = problem_of(parsed({}, [image(policy={"semver": {"range": "newest please"}})]))
     assert found is not None
     assert found.reason == "InvalidPolicy"

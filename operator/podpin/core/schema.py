@@ -266,13 +266,14 @@ _DROPPED: Final = frozenset({"$defs", "title"})
 
 
 class _Structural:
-    """One run over one document; `at` is the path within it, for the error."""
+    """One run over one document."""
 
     def __init__(self, definitions: Json) -> None:
         self._definitions = definitions
 
-    def of(self, node: Json, at: tuple[str, ...]) -> Json:
-        node = self._whole(node, at)
+    def of(self, node: Json, at: tuple[str, ...], within: tuple[str, ...] = ()) -> Json:
+        """The schema of `node`; `at` is its path, for errors, and `within` are the references that led to it."""
+        node, within = self._whole(node, at, within)
         out: Json = {}
         for word, said in node.items():
             match word:
@@ -283,13 +284,13 @@ class _Structural:
                 case _ if word in _DROPPED:
                     pass
                 case "properties":
-                    out[word] = {name: self.of(child, (*at, name)) for name, child in said.items()}
+                    out[word] = {name: self.of(child, (*at, name), within) for name, child in said.items()}
                 case "items":
-                    out[word] = self.of(said, (*at, "[]"))
+                    out[word] = self.of(said, (*at, "[]"), within)
                 case "const":
                     out["enum"] = [said]
                 case "additionalProperties" if isinstance(said, dict):
-                    out[word] = self.of(said, (*at, "{}"))
+                    out[word] = self.of(said, (*at, "{}"), within)
                 case "additionalProperties" if said is True:
                     out["x-kubernetes-preserve-unknown-fields"] = True
                 case "default":
@@ -297,32 +298,32 @@ class _Structural:
                     if said is not None and said != []:
                         out[word] = said
                 case _:
-                    raise NotExpressible(
-                        f"{'.'.join(at) or 'the root'}: {word} has no counterpart in a structural schema"
-                    )
-        if "type" not in out and not out.get("x-kubernetes-int-or-string"):
-            raise NotExpressible(f"{'.'.join(at) or 'the root'}: has no type")
+                    raise _lost(at, f"{word} has no counterpart in a structural schema")
+        if "type" not in out and "x-kubernetes-int-or-string" not in out:
+            raise _lost(at, "has no type")
         return dict(sorted(out.items()))
 
-    def _whole(self, node: Json, at: tuple[str, ...]) -> Json:
+    def _whole(self, node: Json, at: tuple[str, ...], within: tuple[str, ...]) -> tuple[Json, tuple[str, ...]]:
         """`node` with its reference or its optional alternative merged in; its own words win over those."""
         node = dict(node)
+        inner: Json = {}
         if branches := node.pop("anyOf", None):
             given = [branch for branch in branches if branch.get("type") != "null"]
-            match [branch.get("type") for branch in given]:
-                case ["integer", "string"] | ["string", "integer"]:
-                    node = {"x-kubernetes-int-or-string": True, **node}
-                case [_]:
-                    node = {**self._whole(given[0], at), **node}
-                case _:
-                    raise NotExpressible(
-                        f"{'.'.join(at) or 'the root'}: is a union, which a structural schema cannot say"
-                    )
-        if reference := node.pop("$ref", None):
-            if at.count(reference):
-                raise NotExpressible(f"{reference} contains itself")
-            node = {**self._whole(self._definitions[reference.removeprefix("#/$defs/")], at), **node}
-        return node
+            if sorted(str(branch.get("type")) for branch in given) == ["integer", "string"]:
+                inner = {"x-kubernetes-int-or-string": True}
+            elif len(given) == 1:
+                inner, within = self._whole(given[0], at, within)
+            else:
+                raise _lost(at, "is a union, which a structural schema cannot say")
+        if name := node.pop("$ref", "").removeprefix("#/$defs/"):
+            if name in within:
+                raise _lost(at, f"{name} contains itself")
+            inner, within = self._whole(self._definitions[name], at, (*within, name))
+        return {**inner, **node}, within
+
+
+def _lost(at: tuple[str, ...], what: str) -> NotExpressible:
+    return NotExpressible(f"{'.'.join(at) or 'the root'}: {what}")
 
 
 def _raw(pattern: str) -> str:

@@ -254,7 +254,7 @@ class _PodSpec(Part):
 
     model_config = OPEN
 
-    containers: Annotated[tuple[_Container, ...], Field(min_length=1, max_length=MAX_CONTAINERS), Keyed("name")]
+    containers: Annotated[tuple[_Container, ...], Field(max_length=MAX_CONTAINERS), Keyed("name")] = ()
     """The containers of the Pod; at least one."""
     init_containers: Annotated[tuple[_Container, ...], Field(max_length=MAX_CONTAINERS), Keyed("name")] = ()
     """The containers that run before the others, in their order."""
@@ -262,13 +262,19 @@ class _PodSpec(Part):
     """Always, or left out."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        # Not by `required`: a misspelt `containers` is a field that is kept, so this is the only place to hear of it.
+        Rule(
+            "has(self.containers) && self.containers.size() > 0",
+            "the template needs at least one container: list them under containers, and check how that is spelt",
+            lambda pod: len(pod.containers) > 0,
+        ),
         Rule(
             "!has(self.restartPolicy) || self.restartPolicy == 'Always'",
             "restartPolicy must be Always or left out: the workload keeps its Pods running",
             lambda pod: pod.restart_policy in (None, "Always"),
         ),
         Rule(
-            "!has(self.initContainers) || "
+            "!has(self.initContainers) || !has(self.containers) || "
             "self.initContainers.all(early, !self.containers.exists(other, other.name == early.name))",
             "a container and an init container have the same name: names must be unique in the Pod",
             lambda pod: not {early.name for early in pod.init_containers} & {other.name for other in pod.containers},
@@ -364,7 +370,7 @@ class Spec(Part):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            f"!{DURATION_CEL.format('self.rollout.progressDeadline')} || "
+            f"self.workload.minReadySeconds == 0 || !{DURATION_CEL.format('self.rollout.progressDeadline')} || "
             "duration(self.rollout.progressDeadline).getMilliseconds() > self.workload.minReadySeconds * 1000",
             "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time",
             lambda spec: spec.rollout.progress_deadline > timedelta(seconds=spec.workload.min_ready_seconds),
