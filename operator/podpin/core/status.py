@@ -176,6 +176,17 @@ class RequestsStatus(Part):
     """Of podpin.dev/retry."""
     rollback_to: Annotated[str, Field(max_length=262144)] | None = None
     """Of podpin.dev/rollback-to."""
+    obeyed: int = 0
+    """How many retries and rollbacks have been obeyed in all, to tell a request that is made again from one made once."""
+
+
+class RefusedStatus(Part):
+    """A workload that the API server refused: it is not sent again until something about it changes."""
+
+    intent: Annotated[str, Field(max_length=64)]
+    """A hash of what was refused."""
+    message: Message
+    """The API server's own words."""
 
 
 class RunningStatus(Part):
@@ -213,14 +224,14 @@ class Status(Part):
     """The workload as podpin last wrote it."""
     replicas: int | None = None
     """How many Pods there are."""
-    updated_replicas: int | None = None
-    """How many of them are of the release that the workload was last given."""
     ready_replicas: int | None = None
     """How many of them are ready."""
     selector: Annotated[str, Field(max_length=4096)] | None = None
     """The label selector of the Pods, for autoscalers."""
     requests: RequestsStatus | None = None
     """The requests by annotation that have been handled."""
+    refused: RefusedStatus | None = None
+    """What the API server refused last, as long as it is still wanted."""
 
 
 def parse_status(raw: object) -> Status:

@@ -1,0 +1,152 @@
+"""The one place that sends requests to the API server, and turns its answers into values or podpin's errors.
+
+Nothing is retried here: a failed reconcile comes back by itself, later and with fresh eyes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from podpin import __version__
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
+
+JSON = "application/json"
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+REQUEST_SECONDS = 30.0
+SILENCE_SECONDS = 100.0
+"""How long a watch may say nothing: the API server sends a bookmark every minute."""
+
+Body = dict[str, Any]
+
+
+class Expired(PodpinError):  # noqa: N818 -- named for what the resource version is
+    """The API server no longer knows this resource version (HTTP 410): list again."""
+
+
+class Api:
+    """Raw requests to one API server, as one user."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._client = ApiClient(configuration)
+        self._host = str(configuration.host).rstrip("/")
+        self._agent = f"podpin/{__version__}"
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        kind: str = JSON,
+        accept: str = JSON,
+    ) -> Body:
+        """Send one request and return the object that comes back.
+
+        Raises Denied, NotFound, Conflict, Invalid or Unavailable, each with the API server's own message: it is the user's
+        cluster that speaks, not a stranger.
+        """
+        response = await self._send(
+            method, path, query, body, kind, accept, aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        )
+        try:
+            raw = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(error) from error
+        if response.status >= 400:
+            raise _error_of(response.status, raw, response.headers.get("Retry-After"))
+        return _parsed(raw)
+
+    async def watch(self, path: str, query: Mapping[str, str], accept: str = JSON) -> AsyncIterator[tuple[str, Body]]:
+        """The events of a watch, as (type, object), until the API server ends it.
+
+        Raises Expired where the resource version is too old, else what `request` raises.
+        """
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_SECONDS)
+        response = await self._send("GET", path, {**query, "watch": "true"}, None, JSON, accept, timeout)
+        try:
+            if response.status >= 400:
+                raise _error_of(response.status, await response.read(), response.headers.get("Retry-After"))
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        status = event["object"]
+                        raise _error_of(int(status.get("code") or 500), json.dumps(status).encode(), None)
+                    yield event["type"], event["object"]
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise _unreachable(error) from error
+        finally:
+            response.close()
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        kind: str,
+        accept: str,
+        timeout: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": accept, "Content-Type": kind, "User-Agent": self._agent}
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+            answer = await self._client.rest_client.request(
+                method, url, headers=headers, body=body, _request_timeout=timeout
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _unreachable(error) from error
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    return Unavailable(f"The API server does not answer: {type(error).__name__}: {error}.")
+
+
+def _parsed(raw: bytes) -> Body:
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise Unavailable("The API server answered something that is no JSON.") from error
+    return body if isinstance(body, dict) else {}
+
+
+def _error_of(status: int, raw: bytes, retry_after: str | None) -> PodpinError:
+    try:
+        message = str(json.loads(raw).get("message") or "") or f"HTTP {status}"
+    except (ValueError, AttributeError):
+        message = raw[:200].decode(errors="replace").strip() or f"HTTP {status}"
+    match status:
+        case 401 | 403:
+            return Denied(message)
+        case 404:
+            return NotFound(message)
+        case 409:
+            return Conflict(message)
+        case 410:
+            return Expired(message)
+        case 400 | 405 | 413 | 415 | 422:
+            return Invalid(message)
+    wait = float(retry_after) if retry_after is not None and retry_after.isdigit() else None
+    return Unavailable(message, retry_after=wait)

@@ -1,0 +1,271 @@
+"""What podpin reads from the cluster and writes to it, in podpin's own words.
+
+Reads come from the mirrors; only what they cannot know is asked of the API server. Every write says exactly what it means to be
+true and may be repeated. Writes to a child carry the uid that was seen, so that a child made anew by somebody else is never
+taken for ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
+from podpin.adapters.kube.mirror import Mirror
+from podpin.core import names
+from podpin.core.decision import Notice
+from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
+from podpin.core.names import Key
+from podpin.core.observation import Pod, Workload, pod_of, workload_of
+from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
+from podpin.core.times import write_time
+from podpin.core.workload import owner_reference
+from podpin.errors import Conflict, Invalid, NotFound, PodpinError
+
+SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+LONGEST_EVENT = 1024
+
+log = logging.getLogger(__name__)
+
+
+class Cluster:
+    """One cluster, or some namespaces of it."""
+
+    def __init__(self, api: Api, namespaces: Iterable[str], changed: Callable[[Key], None]) -> None:
+        self.api = api
+        self._instance = names.FIELD_MANAGER
+        self._posting: set[asyncio.Task[None]] = set()
+        self._deployments: dict[str, Mirror[Workload]] = {}
+        self._pods: dict[str, Mirror[Pod]] = {}
+        self._records: dict[str, Mirror[Record]] = {}
+        for namespace in tuple(namespaces) or ("",):
+            where = f"/namespaces/{namespace}" if namespace else ""
+            apps, core = f"/apis/apps/v1{where}", f"/api/v1{where}"
+            self._deployments[namespace] = Mirror(api, f"{apps}/deployments", workload_of, changed)
+            self._pods[namespace] = Mirror(api, f"{core}/pods", pod_of, changed)
+            self._records[namespace] = Mirror(
+                api, f"{apps}/controllerrevisions", _record_of, changed, metadata_only=True
+            )
+
+    @property
+    def mirrors(self) -> tuple[Mirror[Any], ...]:
+        """All mirrors, to be run and to be asked whether they are current."""
+        return (*self._deployments.values(), *self._pods.values(), *self._records.values())
+
+    def _mine(self, mirrors: Mapping[str, Mirror[Any]], key: Key) -> Mirror[Any]:
+        return mirrors.get(key.namespace) or mirrors[""]
+
+    # --- looking
+
+    def workload(self, key: Key) -> Workload | None:
+        """The rollout's Deployment, as far as the mirror knows."""
+        return next(self._mine(self._deployments, key).of(key), None)
+
+    def pods(self, key: Key) -> tuple[Pod, ...]:
+        """The rollout's Pods, of all releases."""
+        return tuple(self._mine(self._pods, key).of(key))
+
+    def records(self, key: Key) -> tuple[Record, ...]:
+        """The records of the rollout's releases."""
+        return tuple(self._mine(self._records, key).of(key))
+
+    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None:
+        """The Deployment of the rollout's name as it is now, whoever owns it, or None."""
+        try:
+            return await self.api.request("GET", _deployment(key))
+        except NotFound:
+            return None
+
+    async def release(self, key: Key, release: str) -> Release | None:
+        """A release, whole, from its record; None where there is no such record or it cannot be read."""
+        try:
+            raw = await self.api.request("GET", _record(key, release))
+        except NotFound:
+            return None
+        return release_from_record(raw["metadata"], raw.get("data") or {})
+
+    async def mount_trouble(self, key: Key, pod: Pod) -> str | None:
+        """What the events of a Pod say of a volume that cannot be mounted, or None."""
+        query = {"fieldSelector": f"involvedObject.uid={pod.uid},type=Warning", "limit": "50"}
+        answer = await self.api.request("GET", f"/api/v1/namespaces/{key.namespace}/events", query=query)
+        troubles = [
+            event for event in answer.get("items") or () if event.get("reason") in ("FailedMount", "FailedAttachVolume")
+        ]
+        newest = max(
+            troubles, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None
+        )
+        return str(newest.get("message", "")) if newest else None
+
+    # --- credentials
+
+    async def access(
+        self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
+    ) -> Access:
+        """The credentials and the CA for a rollout's registries, read now.
+
+        `secrets` the rollout names itself: they must exist. `others` are the template's; as for the kubelet, one that is
+        missing is passed over, and only where there are none do those of the ServiceAccount count.
+        Raises NotFound or Invalid with the Secret's name.
+        """
+        data = [await self._pull_secret(namespace, name) for name in secrets]
+        named = tuple(others) or await self._account_secrets(namespace, account)
+        for name in named:
+            try:
+                data.append(await self._pull_secret(namespace, name))
+            except (NotFound, Invalid) as error:
+                log.debug("passing over a pull secret: %s", error)
+        try:
+            keyring = Keyring.of_secrets(data)
+        except KeyringInvalid as error:
+            raise Invalid(str(error)) from error
+        return Access(keyring, await self._ca(namespace, ca) if ca else None)
+
+    async def _secret(self, namespace: str, name: str) -> Mapping[str, Any]:
+        try:
+            return await self.api.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        except NotFound as error:
+            raise NotFound(
+                f"Secret {name} does not exist in namespace {namespace}: create it, or take it out of the spec."
+            ) from error
+
+    async def _pull_secret(self, namespace: str, name: str) -> SecretData:
+        raw = await self._secret(namespace, name)
+        kind = raw.get("type", "")
+        if kind not in SECRET_TYPES:
+            raise Invalid(
+                f"Secret {name} is of type {kind}, not {SECRET_TYPES[0]}: make it with kubectl create secret docker-registry."
+            )
+        return SecretData(name, kind, _decoded(name, raw.get("data") or {}))
+
+    async def _account_secrets(self, namespace: str, account: str) -> tuple[str, ...]:
+        try:
+            raw = await self.api.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")
+        except NotFound:
+            return ()
+        return tuple(secret["name"] for secret in raw.get("imagePullSecrets") or () if secret.get("name"))
+
+    async def _ca(self, namespace: str, name: str) -> bytes:
+        data = _decoded(name, (await self._secret(namespace, name)).get("data") or {})
+        if not data.get("ca.crt"):
+            raise Invalid(f"Secret {name} has no key ca.crt: put the registry's CA certificate there, in PEM.")
+        return data["ca.crt"]
+
+    # --- acting
+
+    async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
+        """Create the record of a release; one that is there already is left as it is."""
+        body = record_manifest(key.name, key.namespace, owner_reference(key.name, uid), release, record)
+        try:
+            raw = await self.api.request("POST", _records(key), query={"fieldManager": names.FIELD_MANAGER}, body=body)
+        except Conflict:
+            raw = await self.api.request("GET", _record(key, release.id))
+        self._mine(self._records, key).put(raw)
+
+    async def judge(self, key: Key, record: Record) -> None:
+        """Write a record's verdict."""
+        body = {"metadata": {"annotations": annotations_of(record)}}
+        raw = await self.api.request(
+            "PATCH", _record(key, record.release), query={"fieldManager": names.FIELD_MANAGER}, body=body, kind=MERGE
+        )
+        self._mine(self._records, key).put(raw)
+
+    async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
+        """Apply the workload, server-side, and return it as the API server has it now.
+
+        Raises Conflict where the workload that was seen is another one by now.
+        """
+        body = {**manifest, "metadata": {**manifest["metadata"], **({"uid": uid} if uid else {})}}
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        raw = await self.api.request("PATCH", _deployment(key), query=query, body=body, kind=APPLY)
+        workload = self._mine(self._deployments, key).put(raw)
+        assert isinstance(workload, Workload)
+        return workload
+
+    async def prune(self, key: Key, release: str) -> None:
+        """Delete the record of a release."""
+        try:
+            await self.api.request("DELETE", _record(key, release))
+        except NotFound:
+            pass
+        self._mine(self._records, key).drop(key.namespace, key.name, names.record_name(key.name, release))
+
+    async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace the status of an ImageRollout; returns the object as it is then.
+
+        Raises Conflict where the ImageRollout is another one by now, NotFound where it is gone.
+        """
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}/{key.name}/status"
+        return await self.api.request(
+            "PATCH", path, query={"fieldManager": names.FIELD_MANAGER}, body=body, kind=JSON_PATCH
+        )
+
+    def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
+        """Post an event about an ImageRollout, beside the work: an event that gets lost changes nothing."""
+        task = asyncio.get_running_loop().create_task(self._post(key, uid, notice, now))
+        self._posting.add(task)
+        task.add_done_callback(self._posting.discard)
+
+    async def flush(self) -> None:
+        """Wait for the events that are on their way."""
+        await asyncio.gather(*self._posting)
+
+    async def _post(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
+        about = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "namespace": key.namespace,
+            "name": key.name,
+            "uid": uid,
+        }
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{key.name}-", "namespace": key.namespace},
+            "involvedObject": about,
+            "type": notice.type,
+            "reason": notice.reason,
+            "message": notice.message[:LONGEST_EVENT],
+            "source": {"component": names.FIELD_MANAGER},
+            "reportingComponent": names.FIELD_MANAGER,
+            "reportingInstance": self._instance,
+            "firstTimestamp": write_time(now),
+            "lastTimestamp": write_time(now),
+            "count": 1,
+            "action": notice.reason,
+        }
+        try:
+            await self.api.request("POST", f"/api/v1/namespaces/{key.namespace}/events", body=body)
+        except PodpinError as error:
+            log.warning("%s: the event %s could not be posted: %s", key, notice.reason, error)
+
+
+def _record_of(raw: Mapping[str, Any]) -> Record | None:
+    return record_of(raw["metadata"])
+
+
+def _deployment(key: Key) -> str:
+    return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{names.workload_name(key.name)}"
+
+
+def _records(key: Key) -> str:
+    return f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions"
+
+
+def _record(key: Key, release: str) -> str:
+    return f"{_records(key)}/{names.record_name(key.name, release)}"
+
+
+def _decoded(name: str, data: Mapping[str, Any]) -> dict[str, bytes]:
+    try:
+        return {key: base64.b64decode(str(value), validate=True) for key, value in data.items()}
+    except binascii.Error as error:
+        raise Invalid(f"Secret {name} holds something that is no base64.") from error

@@ -1,0 +1,92 @@
+"""What deciding comes to: the next status, the actions in their order, what to announce, and when to look again.
+
+Actions are few and closed. They are carried out in the order in which they stand: records first, the workload after them, so
+that a crash between any two leaves a world from which the same decision follows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from podpin.core.names import Key
+from podpin.core.release import Record, Release
+from podpin.core.spec import Problem, Spec
+from podpin.core.status import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What people ask for by annotation; None where the annotation is absent."""
+
+    reconcile: str | None = None
+    retry: str | None = None
+    rollback_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One ImageRollout, parsed. `spec` is a Problem where it cannot be used."""
+
+    key: Key
+    uid: str
+    generation: int
+    spec: Spec | Problem
+    status: Status
+    requests: Requests = Requests()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Create the record of a release, unless it is there."""
+
+    release: Release
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Write the verdict of a record, or take it back."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Make the workload run a release. `release` is None where its template is to be read from the record."""
+
+    id: str
+    release: Release | None
+    intent: str
+    uid: str | None
+    """The uid of the workload that is seen there, or None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Delete the record of a release that nothing will go back to."""
+
+    release: str
+
+
+Action = Write | Judge | Apply | Prune
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An event: something has changed, and to what."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The whole outcome of one look at the world."""
+
+    status: Status
+    actions: tuple[Action, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    recheck_at: datetime | None = None

@@ -1,0 +1,176 @@
+"""From an observation of the candidate to one judgement: healthy, baking, waiting, blocked by the cluster, or failing.
+
+Only Pods of the candidate are judged, and only while it is the candidate. All clocks are read off the Pods themselves, so that
+a restart of podpin forgets nothing and nothing need be written while time passes.
+
+The progress clock starts again with structural progress only: a Pod that came into being, got a node, or started for the first
+time. Each of these happens once per Pod, so a container that is ready for a second at a time cannot keep its release alive
+(argoproj/argo-rollouts#3765).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from podpin.core.observation import Observation, Pod, Workload
+from podpin.core.signals import (
+    CLUSTER_SIGNALS,
+    FAILURE_SIGNALS,
+    Finding,
+    Signal,
+    had_been_ready,
+    pull_explanation,
+    says_not_found,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """Every replica updated, available, and undisturbed for the bake time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baking:
+    """All is well, but not yet for long enough."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not all is up yet; by the deadline it must be. `finding` says what it waits for, if that can be told."""
+
+    deadline: datetime
+    finding: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The cluster holds it up: the clock stands still, and nothing follows about the release."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """The release is at fault."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """No replicas are wanted, so there is nothing to judge."""
+
+
+Health = Healthy | Baking | Waiting | Blocked | Failing | Idle
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what a release is judged."""
+
+    deadline: timedelta
+    bake: timedelta
+
+
+def assess(release: str, seen: Observation, terms: Terms, clock_from: datetime, now: datetime) -> Health:
+    """Judge the release that the workload is rolling out. The workload must be seen, and at this release."""
+    workload = seen.workload
+    assert workload is not None
+    if workload.replicas == 0:
+        return Idle()
+    pods = [pod for pod in seen.pods if pod.release == release and not pod.deleting]
+    others = [pod for pod in seen.pods if pod.release != release and not pod.deleting]
+    if is_complete(workload) and sum(pod.ready for pod in pods) >= workload.replicas:
+        steady_from = max((pod.ready_changed for pod in pods if pod.ready and pod.ready_changed), default=now)
+        until = steady_from + terms.bake
+        return Healthy() if now >= until else Baking(until)
+    return _judge(pods, others, seen, terms, clock_from, now)
+
+
+def is_complete(workload: Workload) -> bool:
+    """Generation observed, all replicas updated and available, no surplus old Pods (kubernetes' deployment_util.go)."""
+    wanted = workload.replicas
+    return (
+        workload.observed_generation >= workload.generation
+        and workload.updated == workload.total == workload.available == wanted
+    )
+
+
+def _judge(
+    pods: Sequence[Pod], others: Sequence[Pod], seen: Observation, terms: Terms, clock_from: datetime, now: datetime
+) -> Health:
+    blocked: list[Finding] = []
+    failing: list[Finding] = []
+    starting: list[Finding | None] = []
+    for pod in (pod for pod in pods if not pod.ready):
+        if finding := _first(CLUSTER_SIGNALS, pod) or _doubted(pod, seen):
+            blocked.append(finding)
+        elif finding := _first(FAILURE_SIGNALS, pod):
+            failing.append(finding)
+        else:
+            starting.append(pull_explanation(pod))
+    some_ready = any(pod.ready for pod in pods)
+    shared = _shared_trouble(others)
+    if failing and not starting and not some_ready:
+        finding = next((finding for finding in failing if finding.certain), failing[0])
+        return Failing(finding) if finding.certain or not shared else Blocked(shared)
+    if refusal := _refusal(pods, seen.workload):
+        blocked.append(refusal)
+    if blocked and not failing and not starting:
+        return Blocked(blocked[0])
+    deadline = progress_at(pods, clock_from) + terms.deadline
+    if some_ready or any(had_been_ready(pod) for pod in pods):
+        deadline += terms.bake
+    explanation = next((finding for finding in (*failing, *starting, *blocked) if finding), None)
+    if now < deadline:
+        return Waiting(deadline, explanation)
+    if shared:
+        return Blocked(shared)
+    told = f": {explanation.message}" if explanation else ""
+    return Failing(Finding("ProgressDeadlineExceeded", f"not all Pods became ready before the progress deadline{told}"))
+
+
+def progress_at(pods: Sequence[Pod], start: datetime) -> datetime:
+    """When the rollout last moved forward structurally."""
+    moments = [start]
+    for pod in pods:
+        moments.append(pod.created)
+        if pod.scheduled_at:
+            moments.append(pod.scheduled_at)
+        moments.extend(c.running_since for c in pod.containers if c.running_since and c.restarts == 0)
+    return max(moments)
+
+
+def _first(signals: Sequence[Signal], pod: Pod) -> Finding | None:
+    return next((finding for signal in signals if (finding := signal(pod))), None)
+
+
+def _refusal(pods: Sequence[Pod], workload: Workload | None) -> Finding | None:
+    """Quota or admission keeps Pods from being made."""
+    if workload is None or workload.not_created is None or len(pods) >= workload.replicas:
+        return None
+    return Finding("PodsNotCreated", f"the cluster refuses to create Pods: {workload.not_created[1]}")
+
+
+def _doubted(pod: Pod, seen: Observation) -> Finding | None:
+    """The kubelet says "not found", but the registry has not said so itself: a mirror, a cache or a passing fault may be lying."""
+    if not says_not_found(pod) or seen.gone:
+        return None
+    return Finding(
+        "RegistryDisagrees",
+        f"the node of Pod {pod.name} does not find the image, but the registry has not confirmed that it is gone",
+    )
+
+
+def _shared_trouble(others: Sequence[Pod]) -> Finding | None:
+    """The control group: when Pods that had run well fail at the same time, the new release is not to blame."""
+    if others and all(not pod.ready and had_been_ready(pod) for pod in others):
+        return Finding(
+            "StableFailingToo",
+            "the Pods of the release before fail at the same time, so the cause lies outside the new one",
+        )
+    return None

@@ -1,0 +1,60 @@
+"""Every name that podpin spells: its group, its labels and annotations, and what its children are called.
+
+Names are deterministic, so that an action done twice is the same action. Each is spelled here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+GROUP: Final = "podpin.dev"
+VERSION: Final = "v1alpha1"
+KIND: Final = "ImageRollout"
+PLURAL: Final = "imagerollouts"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "podpin"
+"""Who owns the fields that podpin applies server-side."""
+
+LABEL_ROLLOUT: Final = f"{GROUP}/rollout"
+"""On every child and every Pod: the ImageRollout's name. It is the whole selector unless the user adds labels to it."""
+LABEL_RELEASE: Final = f"{GROUP}/release"
+"""On the Pod template and on release records: the release's id."""
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+
+ANNOTATION_INTENT: Final = f"{GROUP}/intent"
+"""On the workload: a hash of what podpin last wanted it to be."""
+ANNOTATION_IMAGES: Final = f"{GROUP}/images"
+"""On a release record: its pins, a JSON object from container to pin."""
+ANNOTATION_SPEC: Final = f"{GROUP}/spec"
+"""On a release record: a hash of what the user wrote, pins apart, to tell a moved tag from an edited spec."""
+ANNOTATION_VERDICT: Final = f"{GROUP}/verdict"
+"""On a release record: the verdict, a JSON object; absent while the release is being tried."""
+ANNOTATION_REQUEST: Final = f"{GROUP}/request"
+"""On a release record: the last request that changed its verdict, so that a crash can't make podpin obey twice."""
+
+REQUEST_RECONCILE: Final = f"{GROUP}/reconcile"
+REQUEST_RETRY: Final = f"{GROUP}/retry"
+REQUEST_ROLLBACK: Final = f"{GROUP}/rollback-to"
+"""On the ImageRollout, written by people: requests, each handled once."""
+
+
+class Key(NamedTuple):
+    """Which ImageRollout."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As kubectl would have it: `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+def workload_name(rollout: str) -> str:
+    """The name of the Deployment that runs the rollout."""
+    return rollout
+
+
+def record_name(rollout: str, release: str) -> str:
+    """The name of the ControllerRevision that records a release."""
+    return f"{rollout}-{release}"

@@ -1,0 +1,216 @@
+"""The gathered world: what podpin saw when it looked, as plain values, trimmed to what deciding needs.
+
+Pods and Deployments are projected into these on arrival and the rest of them is dropped, so that watching ten thousand of them
+stays cheap. Reading is total: a field that is missing or odd becomes None or empty, never an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from podpin.core import names
+from podpin.core.release import Record
+from podpin.core.times import read_time
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a container that has ended."""
+
+    exit_code: int
+    reason: str
+    message: str
+    started: datetime | None
+    finished: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container's status. Waiting when `waiting` is set, running when `running_since` is, else ended or not there yet."""
+
+    name: str
+    init: bool = False
+    ready: bool = False
+    restarts: int = 0
+    waiting: str | None = None
+    message: str = ""
+    running_since: datetime | None = None
+    ended: Run | None = None
+    last: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Pod of the rollout."""
+
+    name: str
+    uid: str
+    release: str
+    created: datetime
+    phase: str = "Pending"
+    reason: str = ""
+    message: str = ""
+    node: str | None = None
+    deleting: bool = False
+    ready: bool = False
+    ready_changed: datetime | None = None
+    """When the condition Ready last changed, in either direction; None before the kubelet has said anything."""
+    scheduled_at: datetime | None = None
+    unschedulable: str | None = None
+    disrupted: str | None = None
+    """Why the cluster is taking the Pod away (its DisruptionTarget condition), or None."""
+    gated: bool = False
+    """The Pod has readiness gates: others than the kubelet have a say in Ready."""
+    containers: tuple[Container, ...] = ()
+    trouble: str | None = None
+    """What the Pod's events say of a volume that can't be mounted, where podpin had reason to read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The Deployment that runs the rollout."""
+
+    uid: str
+    owner: str | None
+    """The uid of the object that controls it."""
+    generation: int = 0
+    observed_generation: int = 0
+    release: str | None = None
+    intent: str | None = None
+    replicas: int = 1
+    total: int = 0
+    updated: int = 0
+    available: int = 0
+    not_created: tuple[str, str] | None = None
+    """Reason and message of why its Pods cannot be created (the condition ReplicaFailure), or None."""
+    drifted: bool = False
+    """Somebody changed a field that podpin applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An image's newest choice. `tag` is None for the digest policy."""
+
+    tag: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Why there is no new choice, in a reason and a sentence."""
+
+    reason: str
+    message: str
+
+
+Resolution = Resolved | Unresolved | None
+"""None: not looked at yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that one decision rests on."""
+
+    images: Mapping[str, Resolution] = field(default_factory=dict)
+    """By container."""
+    looked: bool = True
+    """The look at the registry that was asked for has come back (true where none was asked for)."""
+    workload: Workload | None = None
+    pods: tuple[Pod, ...] = ()
+    records: tuple[Record, ...] = ()
+    gone: frozenset[str] = frozenset()
+    """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
+
+
+def pod_of(raw: Mapping[str, Any]) -> Pod | None:
+    """A Pod as projected from its API object, or None where it carries no release of podpin's."""
+    metadata, spec, status = _get(raw, "metadata"), _get(raw, "spec"), _get(raw, "status")
+    release = _get(metadata, "labels").get(names.LABEL_RELEASE)
+    created = read_time(metadata.get("creationTimestamp"))
+    if not release or created is None:
+        return None
+    conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
+    ready, scheduled = conditions.get("Ready") or {}, conditions.get("PodScheduled") or {}
+    disruption = conditions.get("DisruptionTarget") or {}
+    return Pod(
+        name=metadata.get("name", ""),
+        uid=metadata.get("uid", ""),
+        release=release,
+        created=created,
+        phase=status.get("phase", "Pending"),
+        reason=status.get("reason", ""),
+        message=status.get("message", ""),
+        node=spec.get("nodeName"),
+        deleting="deletionTimestamp" in metadata,
+        ready=ready.get("status") == "True",
+        ready_changed=read_time(ready.get("lastTransitionTime")),
+        scheduled_at=read_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
+        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
+        disrupted=disruption.get("reason", "Disrupted") if disruption.get("status") == "True" else None,
+        gated=bool(spec.get("readinessGates")),
+        containers=(
+            *_containers(status.get("initContainerStatuses") or (), init=True),
+            *_containers(status.get("containerStatuses") or (), init=False),
+        ),
+    )
+
+
+def _containers(statuses: Iterable[Mapping[str, Any]], *, init: bool) -> Iterable[Container]:
+    for status in statuses:
+        state = _get(status, "state")
+        waiting, running, ended = state.get("waiting"), state.get("running"), state.get("terminated")
+        last = _get(status, "lastState").get("terminated")
+        yield Container(
+            name=status.get("name", ""),
+            init=init,
+            ready=bool(status.get("ready")),
+            restarts=int(status.get("restartCount") or 0),
+            waiting=waiting.get("reason", "") if waiting is not None else None,
+            message=(waiting or {}).get("message", ""),
+            running_since=read_time((running or {}).get("startedAt")),
+            ended=_run(ended) if ended else None,
+            last=_run(last) if last else None,
+        )
+
+
+def _run(raw: Mapping[str, Any]) -> Run:
+    return Run(
+        exit_code=int(raw.get("exitCode") or 0),
+        reason=raw.get("reason", ""),
+        message=raw.get("message", ""),
+        started=read_time(raw.get("startedAt")),
+        finished=read_time(raw.get("finishedAt")),
+    )
+
+
+def workload_of(raw: Mapping[str, Any]) -> Workload:
+    """A Deployment as projected from its API object."""
+    metadata, spec, status = _get(raw, "metadata"), _get(raw, "spec"), _get(raw, "status")
+    template = _get(_get(spec, "template"), "metadata")
+    owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
+    replicas = spec.get("replicas")
+    failure = next(
+        (c for c in status.get("conditions") or () if c.get("type") == "ReplicaFailure" and c.get("status") == "True"),
+        None,
+    )
+    return Workload(
+        uid=metadata.get("uid", ""),
+        owner=owners[0] if owners else None,
+        generation=int(metadata.get("generation") or 0),
+        observed_generation=int(status.get("observedGeneration") or 0),
+        release=_get(template, "labels").get(names.LABEL_RELEASE),
+        intent=_get(metadata, "annotations").get(names.ANNOTATION_INTENT),
+        replicas=1 if replicas is None else int(replicas),
+        total=int(status.get("replicas") or 0),
+        updated=int(status.get("updatedReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        not_created=(failure.get("reason", ""), failure.get("message", "")) if failure else None,
+    )
+
+
+def _get(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = raw.get(key)
+    return value if isinstance(value, Mapping) else {}

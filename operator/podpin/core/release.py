@@ -1,0 +1,201 @@
+"""What a release is, how it gets its id, and how its record is written and read.
+
+A release is what rolls out as one: the digests of all managed containers and the Pod template. Its id is a hash over canonical
+JSON of what the user wrote plus the digests, never over API structs, whose defaults move with Kubernetes' versions
+(fluxcd/flagger#1673 rolled everything out because of that). The tag is not part of it: a digest that gets a second name is the
+same release, so promoting by re-tagging restarts nothing, and a rejected digest stays rejected under any name.
+
+Records are ControllerRevisions owned by the rollout. Their data (template and pins) never changes; the verdict stands in
+annotations, so that all that deciding needs is in the metadata, and podpin never holds ten thousand templates in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from podpin.core import names
+from podpin.core.reference import parse_pin
+from podpin.core.spec import ImageSpec, Spec
+from podpin.core.times import read_time, write_time
+
+Images = tuple[tuple[str, str], ...]
+"""Pins by container, in the order of the spec."""
+
+STABLE: Literal["Stable"] = "Stable"
+REJECTED: Literal["Rejected"] = "Rejected"
+
+
+def digest_of(value: object, length: int = 10) -> str:
+    """A short hash, in hex, over canonical JSON: sorted keys, no blanks, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """One version of the application: exact images and the template they run in, as the user wrote it."""
+
+    id: str
+    spec_hash: str
+    images: Images
+    template: Mapping[str, Any]
+
+
+def source_of(image: ImageSpec) -> str:
+    """A fingerprint of where an image is chosen from: while it stays, an older choice is still a valid one."""
+    return digest_of([image.container, image.repository, image.policy.model_dump(mode="json", exclude_none=True)])
+
+
+def release_of(spec: Spec, images: Images) -> Release:
+    """The release that this spec asks for with these pins."""
+    template = spec.workload.template
+    exact = {}
+    for container, pin in images:
+        parsed = parse_pin(pin)
+        exact[container] = f"{parsed.repository}@{parsed.digest}"
+    return Release(
+        id=digest_of({"v": 1, "images": exact, "template": template}),
+        spec_hash=digest_of(
+            {"v": 1, "images": sorted(source_of(image) for image in spec.images), "template": template}
+        ),
+        images=images,
+        template=template,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a release. `order` counts verdicts of one rollout: the stable release is the newest, whatever clocks say."""
+
+    result: Literal["Stable", "Rejected"]
+    order: int
+    reason: str
+    message: str
+    started: datetime
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The metadata of a release record: all of it that deciding needs."""
+
+    release: str
+    spec_hash: str
+    images: Images
+    verdict: Verdict | None = None
+    request: str | None = None
+    created: datetime | None = None
+
+    @property
+    def is_stable(self) -> bool:
+        """Proven once, and not rejected since."""
+        return self.verdict is not None and self.verdict.result == STABLE
+
+    @property
+    def is_rejected(self) -> bool:
+        """Tried and failed, and not to be tried again without a new cause."""
+        return self.verdict is not None and self.verdict.result == REJECTED
+
+    def judged(self, verdict: Verdict | None, request: str | None = None) -> Record:
+        """The same record with another verdict, remembering the request that asked for it, if one did."""
+        return replace(self, verdict=verdict, request=request or self.request)
+
+
+def annotations_of(record: Record) -> dict[str, str | None]:
+    """The annotations that hold a record's verdict; None where an annotation is to be absent."""
+    verdict = record.verdict
+    return {
+        names.ANNOTATION_REQUEST: record.request,
+        names.ANNOTATION_VERDICT: None
+        if verdict is None
+        else json.dumps(
+            {
+                "result": verdict.result,
+                "order": verdict.order,
+                "reason": verdict.reason,
+                "message": verdict.message,
+                "started": write_time(verdict.started),
+                "at": write_time(verdict.at),
+            },
+            sort_keys=True,
+        ),
+    }
+
+
+def record_manifest(
+    rollout: str, namespace: str, owner: Mapping[str, Any], release: Release, record: Record
+) -> dict[str, Any]:
+    """The ControllerRevision that records a release."""
+    annotations = {
+        names.ANNOTATION_IMAGES: json.dumps(dict(record.images)),
+        names.ANNOTATION_SPEC: record.spec_hash,
+        **annotations_of(record),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": names.record_name(rollout, release.id),
+            "namespace": namespace,
+            "labels": {
+                names.LABEL_ROLLOUT: rollout,
+                names.LABEL_RELEASE: release.id,
+                names.LABEL_MANAGED_BY: names.FIELD_MANAGER,
+            },
+            "annotations": {key: value for key, value in annotations.items() if value is not None},
+            "ownerReferences": [dict(owner)],
+        },
+        "revision": 1,
+        "data": {"images": dict(release.images), "template": release.template},
+    }
+
+
+def record_of(metadata: Mapping[str, Any]) -> Record | None:
+    """A record as read back from a ControllerRevision's metadata, or None where the object is none of podpin's."""
+    release = (metadata.get("labels") or {}).get(names.LABEL_RELEASE)
+    annotations = metadata.get("annotations") or {}
+    try:
+        images = json.loads(annotations[names.ANNOTATION_IMAGES])
+        pins = tuple((str(container), str(pin)) for container, pin in images.items())
+        raw = annotations.get(names.ANNOTATION_VERDICT)
+        verdict = _verdict_of(json.loads(raw)) if raw else None
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
+    if not release:
+        return None
+    return Record(
+        release=str(release),
+        spec_hash=annotations.get(names.ANNOTATION_SPEC, ""),
+        images=pins,
+        verdict=verdict,
+        request=annotations.get(names.ANNOTATION_REQUEST),
+        created=read_time(metadata.get("creationTimestamp")),
+    )
+
+
+def _verdict_of(raw: Mapping[str, Any]) -> Verdict:
+    started, at = read_time(raw.get("started")), read_time(raw["at"])
+    if at is None or raw["result"] not in (STABLE, REJECTED):
+        raise ValueError("a verdict without a time or a known result")
+    return Verdict(
+        result=raw["result"],
+        order=int(raw["order"]),
+        reason=str(raw.get("reason", "")),
+        message=str(raw.get("message", "")),
+        started=started or at,
+        at=at,
+    )
+
+
+def release_from_record(metadata: Mapping[str, Any], data: Mapping[str, Any]) -> Release | None:
+    """A release as read back whole from its record, or None where the record cannot be read."""
+    record = record_of(metadata)
+    template = data.get("template")
+    if record is None or not isinstance(template, Mapping):
+        return None
+    return Release(id=record.release, spec_hash=record.spec_hash, images=record.images, template=template)

@@ -1,0 +1,322 @@
+"""What a Pod's state says, and whose fault it is: the image's, or the cluster's.
+
+Each signal is a small pure function from a Pod to a finding or nothing. The two lists at the end are the policy: the order is
+the order of asking, and the first answer counts. The cluster is asked first: what it did to a Pod must never be blamed on the
+release. What neither list knows is left to the progress deadline.
+
+The texts matched here are those of the kubelet, containerd, CRI-O and the OCI runtimes as of Kubernetes 1.35.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from podpin.core.observation import Container, Pod, Run
+
+REPEATS: Final = 3
+"""How often a container must have failed before a failure that may pass counts as the image's fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A reason in CamelCase for machines, a sentence for people.
+
+    `certain` findings are about the image itself; the others could have a cause that stable's Pods share.
+    """
+
+    reason: str
+    message: str
+    certain: bool = False
+
+
+Signal = Callable[[Pod], Finding | None]
+
+PULL_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable"})
+
+NOT_FOUND: Final = re.compile(
+    r"not found|manifest unknown|name unknown|does not exist|NotFound|MANIFEST_UNKNOWN", re.ASCII
+)
+NO_PLATFORM: Final = re.compile(
+    r"no match for platform|no matching manifest|no image found in (?:image index|manifest list)|exec format error",
+    re.I,
+)
+REFUSED: Final = re.compile(
+    r"unauthorized|denied|forbidden|authentication required|no basic auth credentials|\b40[13]\b", re.I
+)
+UNTRUSTED: Final = re.compile(r"x509|certificate signed by unknown authority|certificate has expired", re.I)
+REGISTRY_TROUBLE: Final = re.compile(
+    r"too ?many ?requests|\b429\b|\b50[0234]\b|rate limit|service unavailable|bad gateway|gateway time-?out|internal server error"
+    r"|i/o timeout|deadline exceeded|connection refused|connection reset|no such host|no route to host|network is unreachable"
+    r"|TLS handshake timeout|unexpected EOF|: EOF|context canceled|temporary failure in name resolution|server misbehaving",
+    re.I,
+)
+CANNOT_START: Final = re.compile(
+    r"exec format error|no such file or directory|executable file not found|not a directory|permission denied|no command specified|is a directory",
+    re.I,
+)
+CACHE_LAG: Final = re.compile(r"failed to sync (?:configmap|secret) cache", re.I)
+PASSING: Final = re.compile(
+    r"deadline exceeded|is reserved for|context canceled|failed to reserve|no space left|cannot allocate memory", re.I
+)
+
+
+def pull_failure(pod: Pod) -> Container | None:
+    """The first container whose image could not be pulled, if there is one."""
+    return next((c for c in pod.containers if c.waiting in PULL_REASONS), None)
+
+
+def says_not_found(pod: Pod) -> bool:
+    """The kubelet says that an image does not exist: worth a look at the registry, which may disagree."""
+    container = pull_failure(pod)
+    return (
+        container is not None
+        and bool(NOT_FOUND.search(container.message))
+        and not NO_PLATFORM.search(container.message)
+    )
+
+
+# --- the cluster's fault
+
+
+def evicted(pod: Pod) -> Finding | None:
+    """The Pod was evicted, preempted, or refused by its node."""
+    if pod.disrupted:
+        return Finding("PodDisrupted", f"Pod {pod.name} is being taken away by the cluster ({pod.disrupted})")
+    if pod.phase == "Failed" and pod.reason:
+        return Finding("PodEvicted", f"Pod {pod.name} was ended by the cluster ({pod.reason})")
+    return None
+
+
+def unschedulable(pod: Pod) -> Finding | None:
+    """No node takes the Pod."""
+    if pod.unschedulable is None:
+        return None
+    return Finding(
+        "Unschedulable", f"Pod {pod.name} fits on no node: {pod.unschedulable or 'the scheduler gives no reason'}"
+    )
+
+
+def node_lost(pod: Pod) -> Finding | None:
+    """Ready was withdrawn although every container is: that is the node controller speaking for a node that went silent."""
+    mains = [c for c in pod.containers if not c.init]
+    if pod.phase == "Running" and not pod.ready and not pod.gated and mains and all(c.ready for c in mains):
+        return Finding("NodeLost", f"Pod {pod.name} is on node {pod.node}, which has stopped answering")
+    return None
+
+
+def volume_trouble(pod: Pod) -> Finding | None:
+    """A volume of the Pod cannot be mounted: a missing ConfigMap or Secret, or storage."""
+    return Finding("VolumeNotReady", f"Pod {pod.name} waits for a volume: {pod.trouble}") if pod.trouble else None
+
+
+def config_lag(pod: Pod) -> Finding | None:
+    """The kubelet has not yet caught up with a ConfigMap or a Secret."""
+    for container in pod.containers:
+        if container.waiting == "CreateContainerConfigError" and CACHE_LAG.search(container.message):
+            return Finding("VolumeNotReady", f"Pod {pod.name}: {container.message}")
+    return None
+
+
+def registry_trouble(pod: Pod) -> Finding | None:
+    """The node could not reach the registry, or was told to come back later."""
+    container = pull_failure(pod)
+    if container is None or not REGISTRY_TROUBLE.search(container.message) or REFUSED.search(container.message):
+        return None
+    return Finding(
+        "RegistryUnavailable",
+        f"The node of Pod {pod.name} can't pull the image of container {container.name} now: the registry does not serve it",
+    )
+
+
+# --- the image's fault
+
+
+def image_not_found(pod: Pod) -> Finding | None:
+    """The kubelet says the image does not exist. Whether the registry agrees is asked by the caller."""
+    container = pull_failure(pod)
+    if container is None or not says_not_found(pod):
+        return None
+    return Finding("ImageNotFound", f"the registry has no such image for container {container.name}", certain=True)
+
+
+def image_name_invalid(pod: Pod) -> Finding | None:
+    """The kubelet cannot parse the image's name."""
+    for container in pod.containers:
+        if container.waiting == "InvalidImageName":
+            return Finding(
+                "InvalidImageName", f"the image name of container {container.name} is not valid", certain=True
+            )
+    return None
+
+
+def wrong_platform(pod: Pod) -> Finding | None:
+    """The image has nothing for the node's platform."""
+    container = pull_failure(pod)
+    if container is None or not NO_PLATFORM.search(container.message):
+        return None
+    return Finding(
+        "WrongPlatform",
+        f"the image of container {container.name} has no variant for the platform of node {pod.node}",
+        certain=True,
+    )
+
+
+def cannot_start(pod: Pod) -> Finding | None:
+    """The container's process cannot be started: a missing binary, another architecture's, no command at all."""
+    for container in pod.containers:
+        run = container.ended or container.last
+        if run is not None and _start_failed(run) and not container.ready:
+            return Finding(
+                "CannotStart", f"container {container.name} cannot be started: {_brief(run.message)}", certain=True
+            )
+        if container.waiting in ("CreateContainerError", "RunContainerError") and CANNOT_START.search(
+            container.message
+        ):
+            return Finding(
+                "CannotStart",
+                f"container {container.name} cannot be started: {_brief(container.message)}",
+                certain=True,
+            )
+    return None
+
+
+def bad_container_config(pod: Pod) -> Finding | None:
+    """The container cannot be created as the template has it: a missing key, a user that the policy forbids, and the like."""
+    for container in pod.containers:
+        if container.waiting in ("CreateContainerConfigError", "ErrImageNeverPull") and not PASSING.search(
+            container.message
+        ):
+            return Finding(
+                "BadContainerConfig",
+                f"container {container.name} cannot be created: {_brief(container.message)}",
+                certain=True,
+            )
+    return None
+
+
+def init_failing(pod: Pod) -> Finding | None:
+    """An init container fails again and again."""
+    return _repeated(pod, init=True, reason="InitContainerFailed")
+
+
+def out_of_memory(pod: Pod) -> Finding | None:
+    """A container is killed again and again for using more memory than its limit."""
+    for container in pod.containers:
+        run = container.ended or container.last
+        if run is not None and run.reason == "OOMKilled" and failures(container) >= REPEATS:
+            return Finding(
+                "OutOfMemory",
+                f"container {container.name} was killed {REPEATS} times or more for using more memory than its limit",
+            )
+    return None
+
+
+def crash_looping(pod: Pod) -> Finding | None:
+    """A container exits again and again."""
+    return _repeated(pod, init=False, reason="CrashLooping")
+
+
+def disturbed(pod: Pod) -> Finding | None:
+    """The Pod had been ready and is no longer: it restarted, or its readiness probe fails now."""
+    if pod.ready or not had_been_ready(pod):
+        return None
+    for container in (c for c in pod.containers if not c.init and not c.ready):
+        run = container.ended or container.last
+        if container.running_since is None and run is not None:
+            return Finding(
+                "RestartedAfterReady",
+                f"container {container.name} exited with code {run.exit_code} after it had been ready",
+            )
+    return Finding("ReadinessLost", "it had been ready and no longer is")
+
+
+def had_been_ready(pod: Pod) -> bool:
+    """Ready turned false later than the first known start of a container: so it had turned true before.
+
+    A Pod that never was ready has Ready set to false once, before its containers start.
+    """
+    starts = [moment for c in pod.containers if not c.init for moment in _starts(c)]
+    return bool(starts) and pod.ready_changed is not None and pod.ready_changed > min(starts)
+
+
+def _starts(container: Container) -> Iterable[object]:
+    if container.running_since:
+        yield container.running_since
+    for run in (container.ended, container.last):
+        if run is not None and run.started:
+            yield run.started
+
+
+def failures(container: Container) -> int:
+    """How many runs of the container have ended: each restart follows one, and one more may wait to be restarted."""
+    return container.restarts + (
+        1 if container.running_since is None and (container.ended or container.waiting == "CrashLoopBackOff") else 0
+    )
+
+
+def _repeated(pod: Pod, *, init: bool, reason: str) -> Finding | None:
+    for container in pod.containers:
+        if container.init != init or container.ready or failures(container) < REPEATS:
+            continue
+        run = container.ended or container.last
+        if init and run is not None and run.exit_code == 0:
+            continue
+        how = f", last with code {run.exit_code} ({run.reason})" if run is not None else ""
+        kind = "init container" if init else "container"
+        return Finding(reason, f"{kind} {container.name} exited {REPEATS} times or more{how}")
+    return None
+
+
+def _start_failed(run: Run) -> bool:
+    return run.reason in ("StartError", "ContainerCannotRun") and bool(CANNOT_START.search(run.message))
+
+
+def _brief(message: str, limit: int = 200) -> str:
+    """The telling end of a runtime's message: it puts its own layers first."""
+    flat = " ".join(message.split())
+    return flat if len(flat) <= limit else f"…{flat[-limit:]}"
+
+
+CLUSTER_SIGNALS: tuple[Signal, ...] = (
+    evicted,  # the Pod is going away: nothing else about it matters
+    unschedulable,  # it never got to a node
+    node_lost,  # it got to one that is gone
+    volume_trouble,  # its node waits for storage or configuration
+    config_lag,  # the kubelet is behind, not the template wrong
+    registry_trouble,  # last: only what is left can be the registry's doing
+)
+
+FAILURE_SIGNALS: tuple[Signal, ...] = (
+    image_name_invalid,  # nothing was even asked for
+    wrong_platform,  # before "not found": some runtimes say both in one message
+    image_not_found,
+    cannot_start,  # at once: a missing binary does not appear by waiting
+    bad_container_config,
+    init_failing,  # before the main containers: they have not had their turn
+    out_of_memory,  # before the crash loop: it tells more
+    crash_looping,
+    disturbed,  # last: the weakest evidence
+)
+
+
+def pull_explanation(pod: Pod) -> Finding | None:
+    """Why the pull fails, for the failures that no signal judges: they wait for the deadline, but the user is told at once."""
+    container = pull_failure(pod)
+    if container is None:
+        return None
+    if REFUSED.search(container.message):
+        return Finding(
+            "ImagePullDenied",
+            f"the node may not pull the image of container {container.name}: give the template imagePullSecrets that the registry accepts",
+        )
+    if UNTRUSTED.search(container.message):
+        return Finding(
+            "ImagePullUntrusted",
+            f"the node does not trust the certificate of the registry of container {container.name}",
+        )
+    return Finding(
+        "ImagePullFailed", f"the image of container {container.name} can't be pulled: {_brief(container.message)}"
+    )

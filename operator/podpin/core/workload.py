@@ -1,0 +1,105 @@
+"""From a release to the manifest of the workload that runs it: pure synthesis, one builder per kind.
+
+podpin names only what it owns. What the user left out stays out, so that defaults, autoscalers and other controllers keep their
+fields. The manifest of a release must not move with podpin's version: upgrading podpin restarts nobody's Pods.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from podpin.core import names
+from podpin.core.release import Images, Release, digest_of
+from podpin.core.spec import WorkloadSpec
+
+DEFAULT_STRATEGY: Final = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+"""The stable Pods serve until new ones are ready: a bad image costs no request."""
+
+
+def intent_of(spec: WorkloadSpec, release: str, images: Images) -> str:
+    """A hash of everything that the workload is to be; equal hashes mean that there is nothing to apply."""
+    return digest_of(
+        {
+            "v": 1,
+            "release": release,
+            "images": dict(images),
+            "replicas": spec.replicas,
+            "strategy": strategy_of(spec),
+            "minReadySeconds": spec.min_ready_seconds,
+            "selector": spec.selector.match_labels if spec.selector else {},
+        }
+    )
+
+
+def strategy_of(spec: WorkloadSpec) -> Mapping[str, Any]:
+    """The Deployment's strategy: the user's, with nobody unavailable unless the user says so."""
+    if spec.strategy is None:
+        return DEFAULT_STRATEGY
+    strategy = spec.strategy
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return strategy
+    rolling = {**DEFAULT_STRATEGY["rollingUpdate"], **(strategy.get("rollingUpdate") or {})}  # type: ignore[dict-item]
+    return {"type": "RollingUpdate", "rollingUpdate": rolling}
+
+
+def selector_of(rollout: str, spec: WorkloadSpec) -> dict[str, str]:
+    """The labels by which the workload finds its Pods: podpin's own, so that the template's may change freely."""
+    extra = spec.selector.match_labels if spec.selector else {}
+    return {**extra, names.LABEL_ROLLOUT: rollout}
+
+
+def deployment(
+    key: names.Key, owner: Mapping[str, Any], spec: WorkloadSpec, release: Release, intent: str
+) -> dict[str, Any]:
+    """The Deployment that runs a release."""
+    body: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": names.workload_name(key.name),
+            "namespace": key.namespace,
+            "labels": {names.LABEL_ROLLOUT: key.name, names.LABEL_MANAGED_BY: names.FIELD_MANAGER},
+            "annotations": {names.ANNOTATION_INTENT: intent},
+            "ownerReferences": [dict(owner)],
+        },
+        "spec": {
+            "selector": {"matchLabels": selector_of(key.name, spec)},
+            "strategy": dict(strategy_of(spec)),
+            "template": pod_template(key.name, release),
+        },
+    }
+    if spec.replicas is not None:
+        body["spec"]["replicas"] = spec.replicas
+    if spec.min_ready_seconds:
+        body["spec"]["minReadySeconds"] = spec.min_ready_seconds
+    return body
+
+
+BUILDERS: Mapping[str, Callable[[names.Key, Mapping[str, Any], WorkloadSpec, Release, str], dict[str, Any]]] = {
+    "Deployment": deployment,
+}
+
+
+def pod_template(rollout: str, release: Release) -> dict[str, Any]:
+    """The user's template with podpin's labels and every managed container pinned."""
+    template = copy.deepcopy(dict(release.template))
+    metadata = template.setdefault("metadata", {})
+    metadata["labels"] = {
+        **(metadata.get("labels") or {}),
+        names.LABEL_ROLLOUT: rollout,
+        names.LABEL_RELEASE: release.id,
+    }
+    pins = dict(release.images)
+    for field in ("containers", "initContainers"):
+        for container in template.get("spec", {}).get(field) or ():
+            if container.get("name") in pins:
+                container["image"] = pins[container["name"]]
+    return template
+
+
+def owner_reference(name: str, uid: str) -> dict[str, Any]:
+    """What makes a child the rollout's: collected with it, and nobody else's. blockOwnerDeletion stays out, for it needs rights
+    on the rollout's finalizers that podpin does not ask for."""
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": name, "uid": uid, "controller": True}

@@ -1,0 +1,136 @@
+"""The work queue: keys in, one worker per key out, with controller-runtime's semantics.
+
+A key that is added twice waits once. A key that is added while it is being worked on is worked on again afterwards, never at
+the same time. Failures come back with exponential backoff for that key alone. News of a live change goes before the bulk of a
+start or a resync, so that a user's `kubectl apply` does not wait behind ten thousand others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+from podpin.core.names import Key
+
+FIRST_BACKOFF = 0.005
+LONGEST_BACKOFF = 1000.0
+
+
+class WorkQueue:
+    """Keys waiting to be worked on, now or later. For one event loop; times are its monotonic seconds."""
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now or (lambda: asyncio.get_running_loop().time())
+        self._live: deque[Key] = deque()
+        self._bulk: deque[Key] = deque()
+        self._waiting: set[Key] = set()
+        self._working: set[Key] = set()
+        self._dirty: set[Key] = set()
+        self._failures: dict[Key, int] = {}
+        self._due: dict[Key, float] = {}
+        self._later: list[tuple[float, int, Key]] = []
+        self._tiebreak = itertools.count()
+        self._news = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+
+    def __len__(self) -> int:
+        """How many keys wait to be worked on at once."""
+        return len(self._waiting)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits and nothing is worked on; what is due later does not count."""
+        return not self._waiting and not self._working
+
+    def add(self, key: Key, *, bulk: bool = False) -> None:
+        """Have a key worked on: soon, or, for the bulk of a start or a resync, once nothing live waits."""
+        if self._stopped:
+            return
+        if key in self._working:
+            self._dirty.add(key)
+            return
+        if key in self._waiting:
+            if not bulk:
+                self._live.append(key)
+            return
+        self._waiting.add(key)
+        (self._bulk if bulk else self._live).append(key)
+        self._news.set()
+
+    def add_later(self, key: Key, seconds: float) -> None:
+        """Have a key worked on after a while. The earliest time asked for counts."""
+        due = self._now() + seconds
+        known = self._due.get(key)
+        if self._stopped or (known is not None and known <= due):
+            return
+        self._due[key] = due
+        heapq.heappush(self._later, (due, next(self._tiebreak), key))
+        self._arm()
+
+    def failed(self, key: Key, at_least: float = 0.0) -> float:
+        """Have a key come back after its backoff, at least after so many seconds; returns the wait in seconds."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        wait = max(at_least, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 30)))
+        self.add_later(key, wait)
+        return wait
+
+    def succeeded(self, key: Key) -> None:
+        """Forget a key's failures."""
+        self._failures.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        """Forget all about a key that is no more, but for work on it that is under way."""
+        self._failures.pop(key, None)
+        self._due.pop(key, None)
+
+    async def get(self) -> Key | None:
+        """The next key to work on, or None once the queue is stopped. Each key got must be given back with `done`."""
+        while True:
+            if self._stopped:
+                return None
+            for line in (self._live, self._bulk):
+                while line:
+                    key = line.popleft()
+                    if key in self._waiting:  # else it was served from the other line
+                        self._waiting.remove(key)
+                        self._working.add(key)
+                        self._due.pop(key, None)
+                        return key
+            self._news.clear()
+            await self._news.wait()
+
+    def done(self, key: Key) -> None:
+        """Give a key back."""
+        self._working.discard(key)
+        if key in self._dirty:
+            self._dirty.discard(key)
+            self.add(key)
+
+    def stop(self) -> None:
+        """Hand out no more keys; work under way goes on."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._news.set()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._later:
+            self._timer = asyncio.get_running_loop().call_later(
+                max(0.0, self._later[0][0] - self._now()), self._release
+            )
+
+    def _release(self) -> None:
+        now = self._now()
+        while self._later and self._later[0][0] <= now:
+            due, _, key = heapq.heappop(self._later)
+            if self._due.get(key) == due:
+                del self._due[key]
+                self.add(key)
+        self._arm()

@@ -1,0 +1,383 @@
+"""Look, decide, act: what happens when a rollout's turn has come.
+
+Looking gathers the world into one value, the pure core decides, and acting carries the decision out in its order. Whatever
+fails on the way is simply tried again later, with fresh eyes: no step depends on an earlier one having been seen through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol, assert_never
+
+from podpin.core import names, report
+from podpin.core.decision import Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
+from podpin.core.drift import differs
+from podpin.core.keyring import Access
+from podpin.core.names import Key
+from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
+from podpin.core.reference import parse_pin, parse_repository
+from podpin.core.release import Record, Release
+from podpin.core.rollout import decide, wanted_release
+from podpin.core.signals import pull_failure, says_not_found
+from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
+from podpin.core.status import parse_status, render_status
+from podpin.core.workload import BUILDERS, owner_reference
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
+from podpin.poller import AccessSource, Failed, Found, Look, Poller, Wish
+from podpin.rollouts import Rollouts
+
+SLOW_START = timedelta(seconds=5)
+"""After how long a Pod that has not started a container is asked why, by its events."""
+ASK_AGAIN = timedelta(seconds=10)
+"""How long an answer from the registry or from a Pod's events is taken for current."""
+
+log = logging.getLogger(__name__)
+
+
+class Cluster(Protocol):
+    """What podpin needs of a cluster."""
+
+    def workload(self, key: Key) -> Workload | None: ...
+    def pods(self, key: Key) -> tuple[Pod, ...]: ...
+    def records(self, key: Key) -> tuple[Record, ...]: ...
+    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None: ...
+    async def release(self, key: Key, release: str) -> Release | None: ...
+    async def mount_trouble(self, key: Key, pod: Pod) -> str | None: ...
+    async def access(
+        self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
+    ) -> Access: ...
+    async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None: ...
+    async def judge(self, key: Key, record: Record) -> None: ...
+    async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload: ...
+    async def prune(self, key: Key, release: str) -> None: ...
+    async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]: ...
+    def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None: ...
+
+
+class Registry(Protocol):
+    """What podpin asks of a registry beside the poller's looks."""
+
+    async def exists(self, repository: Any, digest: str, access: Access) -> bool: ...
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a rollout between two looks: only what saves questions, nothing that a decision rests on."""
+
+    asked: tuple[str, float] | None = None
+    """The last reconcile request that was passed on to the poller, and when."""
+    generation: int | None = None
+    """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
+    answers: dict[str, tuple[datetime, str | bool | None]] | None = None
+    """Answers of the registry by digest, and of Pods' events by uid, with their time."""
+
+
+class Reconciler:
+    """Works on one rollout at a time per key; the queue sees to that."""
+
+    def __init__(
+        self, rollouts: Rollouts, cluster: Cluster, poller: Poller, registry: Registry, clock: Callable[[], datetime]
+    ) -> None:
+        self._rollouts, self._cluster, self._poller, self._registry, self._clock = (
+            rollouts,
+            cluster,
+            poller,
+            registry,
+            clock,
+        )
+        self._memories: dict[Key, Memory] = {}
+
+    def forget(self, key: Key) -> None:
+        """Forget a rollout that is no more."""
+        self._memories.pop(key, None)
+        self._poller.forget(key)
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Do what is to be done about one rollout, and return after how long to look again, if nothing happens before.
+
+        Raises podpin's errors where the cluster could not be asked or written to; everything is then tried again later.
+        """
+        body = self._rollouts.get(key)
+        if body is None:
+            self.forget(key)
+            return None
+        if body["metadata"].get("deletionTimestamp"):
+            return None
+        rollout = rollout_of(body)
+        seen, recheck = await self._look(rollout)
+        now = self._clock()
+        decision = decide(rollout, seen, now)
+        await self._act(rollout, seen, decision, body.get("status") or {})
+        waits = [moment - now for moment in (decision.recheck_at,) if moment is not None] + (
+            [recheck] if recheck else []
+        )
+        return max(min(waits), timedelta(0)) if waits else None
+
+    # --- look
+
+    async def _look(self, rollout: Rollout) -> tuple[Observation, timedelta | None]:
+        key, spec, now = rollout.key, rollout.spec, self._clock()
+        if isinstance(spec, Problem):
+            self._poller.forget(key)
+            return Observation(records=self._cluster.records(key)), None
+        memory = self._memories.setdefault(key, Memory())
+        images, looked = self._images(rollout, spec, memory)
+        seen = Observation(
+            images=images,
+            looked=looked,
+            workload=self._cluster.workload(key),
+            pods=self._cluster.pods(key),
+            records=self._cluster.records(key),
+        )
+        if seen.workload is None:
+            live = await self._cluster.live_deployment(key)
+            seen = replace(seen, workload=workload_of(live) if live else None)
+        if seen.workload is not None and seen.workload.owner == rollout.uid:
+            seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
+        return await self._questioned(rollout, spec, seen, memory, now)
+
+    def _images(self, rollout: Rollout, spec: Spec, memory: Memory) -> tuple[dict[str, Resolution], bool]:
+        """What the poller knows, and whether the look that somebody asked for has come back."""
+        source = access_source(rollout.key, spec)
+        last = {image.container: image for image in rollout.status.images}
+        wishes = {}
+        for image in spec.images:
+            if image.policy.digest is not None:
+                continue
+            known = last.get(image.container)
+            if known is not None and known.source != report.source_of(image):
+                known = None
+            wishes[image.container] = Wish(
+                repository=parse_repository(image.repository),
+                policy=image.policy,
+                interval=spec.registry.interval.total_seconds(),
+                source=source,
+                chosen=known.tag if known else None,
+                known=known.digest if known else None,
+            )
+        looks = self._poller.follow(rollout.key, wishes)
+        asked = rollout.requests.reconcile
+        if asked is None or (rollout.status.requests is not None and rollout.status.requests.reconcile == asked):
+            return {container: _resolution(look) for container, look in looks.items()}, True
+        if memory.asked is None or memory.asked[0] != asked:
+            memory.asked = (asked, self._poller.look_now(rollout.key))
+        since = memory.asked[1]
+        looked = all(look is not None and look.at >= since for look in looks.values())
+        return {container: _resolution(look) for container, look in looks.items()}, looked
+
+    async def _compared(
+        self, rollout: Rollout, spec: Spec, seen: Observation, workload: Workload, memory: Memory
+    ) -> Workload:
+        """The workload, marked where somebody changed what podpin applied. Asked only when its generation has moved."""
+        written = rollout.status.workload
+        known = memory.generation or (written.generation if written and written.uid == workload.uid else None)
+        if workload.generation == known or workload.release is None:
+            return workload
+        wanted = wanted_release(rollout, spec, seen)
+        release = (
+            wanted
+            if wanted and wanted.id == workload.release
+            else await self._cluster.release(rollout.key, workload.release)
+        )
+        live = await self._cluster.live_deployment(rollout.key)
+        if release is None or live is None:
+            return workload
+        manifest = self._manifest(rollout, spec, release, workload.intent or "")
+        if differs(manifest, live):
+            return replace(workload, drifted=True)
+        memory.generation = int(live["metadata"]["generation"])
+        return workload
+
+    async def _questioned(
+        self, rollout: Rollout, spec: Spec, seen: Observation, memory: Memory, now: datetime
+    ) -> tuple[Observation, timedelta | None]:
+        """Ask further where a Pod's status does not tell enough: the registry about images, events about volumes."""
+        release = seen.workload.release if seen.workload else None
+        pods = [pod for pod in seen.pods if pod.release == release and not pod.ready and not pod.deleting]
+        if not pods:
+            memory.answers = None
+            return seen, None
+        answers = memory.answers = {
+            of: answer for of, answer in (memory.answers or {}).items() if now - answer[0] < ASK_AGAIN
+        }
+        recheck: timedelta | None = None
+        gone: set[str] = set()
+        told: dict[str, str] = {}
+        pins = {
+            container: image
+            for record in seen.records
+            if record.release == release
+            for container, image in record.images
+        }
+        for pod in pods:
+            failing = pull_failure(pod) if says_not_found(pod) else None
+            if failing is not None and failing.name in pins:
+                digest = parse_pin(pins[failing.name]).digest
+                if digest not in answers:
+                    answers[digest] = (now, await self._is_gone(rollout.key, spec, pins[failing.name]))
+                if answers[digest][1]:
+                    gone.add(digest)
+                recheck = ASK_AGAIN
+            elif _is_stuck(pod):
+                waited = now - (pod.scheduled_at or now)
+                recheck = min(recheck or ASK_AGAIN, max(SLOW_START - waited, SLOW_START))
+                if waited < SLOW_START:
+                    continue
+                if pod.uid not in answers:
+                    answers[pod.uid] = (now, await self._cluster.mount_trouble(rollout.key, pod))
+                trouble = answers[pod.uid][1]
+                if isinstance(trouble, str):
+                    told[pod.uid] = trouble
+        pods_told = tuple(replace(pod, trouble=told[pod.uid]) if pod.uid in told else pod for pod in seen.pods)
+        return replace(seen, gone=frozenset(gone), pods=pods_told), recheck
+
+    async def _is_gone(self, key: Key, spec: Spec, image: str) -> bool | None:
+        """Whether the registry itself says that it has not got an image; None where it does not say."""
+        pin = parse_pin(image)
+        try:
+            access = await load_access(self._cluster, access_source(key, spec))
+            return not await self._registry.exists(parse_repository(pin.repository), pin.digest, access)
+        except PodpinError as error:
+            log.info("%s: whether %s still exists could not be asked: %s", key, image, error)
+            return None
+
+    # --- act
+
+    async def _act(self, rollout: Rollout, seen: Observation, decision: Decision, stored: Mapping[str, Any]) -> None:
+        key, uid = rollout.key, rollout.uid
+        status = decision.status
+        fetching: asyncio.Task[Release | None] | None = None
+        for action in decision.actions:
+            if isinstance(action, Apply) and action.release is None:
+                fetching = asyncio.ensure_future(self._cluster.release(key, action.id))
+        for action in decision.actions:
+            match action:
+                case Write(release, record):
+                    await self._cluster.write_record(key, uid, release, record)
+                case Judge(record):
+                    await self._cluster.judge(key, record)
+                case Apply():
+                    release = action.release or (await fetching if fetching else None)
+                    if release is None:
+                        raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
+                    applied = await self._apply(rollout, action, release, stored)
+                    if applied is None:
+                        return
+                    status = report.with_workload(status, applied, key.name)
+                case Prune(id_):
+                    await self._cluster.prune(key, id_)
+                case _:
+                    assert_never(action)
+        if (
+            status.workload is None
+            and seen.workload is not None
+            and seen.workload.owner == uid
+            and not seen.workload.drifted
+        ):
+            status = report.with_workload(status, seen.workload, key.name)
+        await self._tell(rollout, render_status(status), stored, decision.notices)
+
+    async def _apply(
+        self, rollout: Rollout, action: Apply, release: Release, stored: Mapping[str, Any]
+    ) -> Workload | None:
+        """Apply the workload; None where the API server refused it for good, which the status then says."""
+        assert isinstance(rollout.spec, Spec)
+        manifest = self._manifest(rollout, rollout.spec, release, action.intent)
+        try:
+            applied = await self._cluster.apply(rollout.key, manifest, action.uid)
+        except Invalid as error:
+            refusal = report.refused(rollout, action.intent, str(error), self._clock())
+            await self._tell(rollout, render_status(refusal.status), stored, refusal.notices)
+            return None
+        except Denied as error:
+            denial = report.denied(rollout, str(error), self._clock())
+            await self._tell(rollout, render_status(denial.status), stored, denial.notices)
+            raise Unavailable(f"podpin may not write the Deployment: {error}", retry_after=5.0) from error
+        self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
+        log.info("%s: release %s applied: %s", rollout.key, release.id, report.images_text(release.images))
+        return applied
+
+    def _manifest(self, rollout: Rollout, spec: Spec, release: Release, intent: str) -> dict[str, Any]:
+        owner = owner_reference(rollout.key.name, rollout.uid)
+        return BUILDERS[spec.workload.kind](rollout.key, owner, spec.workload, release, intent)
+
+    async def _tell(
+        self, rollout: Rollout, status: Mapping[str, Any], stored: Mapping[str, Any], notices: Iterable[Notice]
+    ) -> None:
+        if status != stored:
+            body = await self._cluster.write_status(rollout.key, rollout.uid, status)
+            self._rollouts.put(body)
+        for notice in notices:
+            self._cluster.announce(rollout.key, rollout.uid, notice, self._clock())
+            log.log(
+                logging.INFO if notice.type == "Normal" else logging.WARNING,
+                "%s: %s: %s",
+                rollout.key,
+                notice.reason,
+                notice.message,
+            )
+
+
+def rollout_of(body: Mapping[str, Any]) -> Rollout:
+    """An ImageRollout as parsed from its API object. A spec that cannot be used becomes a Problem, never an exception."""
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations") or {}
+    spec: Spec | Problem
+    try:
+        spec = parse_spec(body.get("spec") or {})
+        spec = problem_of(spec) or spec
+    except SpecInvalid as error:
+        spec = Problem("InvalidSpec", str(error))
+    return Rollout(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        generation=int(metadata.get("generation") or 0),
+        spec=spec,
+        status=parse_status(body.get("status")),
+        requests=Requests(
+            reconcile=annotations.get(names.REQUEST_RECONCILE),
+            retry=annotations.get(names.REQUEST_RETRY),
+            rollback_to=annotations.get(names.REQUEST_ROLLBACK),
+        ),
+    )
+
+
+def access_source(key: Key, spec: Spec) -> AccessSource:
+    """Where the credentials of a rollout's registries come from."""
+    pod = spec.workload.template.get("spec") or {}
+    return AccessSource(
+        namespace=key.namespace,
+        pull_secrets=tuple(secret.name for secret in spec.registry.pull_secrets),
+        template_secrets=tuple(secret["name"] for secret in pod.get("imagePullSecrets") or () if secret.get("name")),
+        service_account=pod.get("serviceAccountName") or pod.get("serviceAccount") or "default",
+        ca_secret=spec.registry.ca_secret.name if spec.registry.ca_secret else None,
+    )
+
+
+def load_access(cluster: Cluster, source: AccessSource) -> Awaitable[Access]:
+    """Read the credentials and the CA that a source names."""
+    return cluster.access(
+        source.namespace, source.pull_secrets, source.template_secrets, source.service_account, source.ca_secret
+    )
+
+
+def _resolution(look: Look | None) -> Resolution:
+    if look is None:
+        return None
+    match look.outcome:
+        case Found(tag, digest):
+            return Resolved(tag, digest)
+        case Failed(reason, message):
+            return Unresolved(reason, message)
+
+
+def _is_stuck(pod: Pod) -> bool:
+    """It has a node, and not one of its containers has ever been more than about to be created."""
+    waiting = [c.waiting for c in pod.containers]
+    return pod.scheduled_at is not None and all(
+        reason in ("ContainerCreating", "PodInitializing") for reason in waiting
+    )

@@ -1,0 +1,67 @@
+"""The ImageRollouts that podpin knows, as they came from the watch or from podpin's own last write.
+
+They are kept packed: of ten thousand, only the few that are worked on are ever unpacked. News that is older than what is known
+is dropped, so that podpin never decides on a status from before its own last write.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from podpin.core.names import Key
+
+
+class Rollouts:
+    """A table of packed objects by key."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, tuple[int, bytes]] = {}
+
+    def __len__(self) -> int:
+        """How many ImageRollouts are known."""
+        return len(self._held)
+
+    def put(self, body: Mapping[str, Any]) -> bool:
+        """Take in an object; returns whether it is news."""
+        metadata = body["metadata"]
+        key, version = Key(metadata["namespace"], metadata["name"]), int(metadata["resourceVersion"])
+        known = self._held.get(key)
+        if known is not None and version <= known[0]:
+            return False
+        slim = {
+            "metadata": {field: metadata[field] for field in _KEPT if field in metadata},
+            "spec": body.get("spec") or {},
+            "status": body.get("status") or {},
+        }
+        self._held[key] = (version, json.dumps(slim, separators=(",", ":")).encode())
+        return True
+
+    def get(self, key: Key) -> dict[str, Any] | None:
+        """An object, unpacked, or None where it is not known."""
+        known = self._held.get(key)
+        if known is None:
+            return None
+        body: dict[str, Any] = json.loads(known[1])
+        return body
+
+    def version(self, key: Key) -> int | None:
+        """The resource version that is known of an object, or None."""
+        known = self._held.get(key)
+        return known[0] if known else None
+
+    def drop(self, key: Key, version: int | None = None) -> bool:
+        """Forget an object, unless a newer state of it than `version` is known; returns whether it was known."""
+        known = self._held.get(key)
+        if known is None or (version is not None and known[0] > version):
+            return False
+        del self._held[key]
+        return True
+
+    def keys(self) -> Iterator[Key]:
+        """All keys, as they are now."""
+        return iter(tuple(self._held))
+
+
+_KEPT = ("namespace", "name", "uid", "resourceVersion", "generation", "annotations", "deletionTimestamp")
