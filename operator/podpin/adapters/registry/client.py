@@ -1,0 +1,293 @@
+"""The registry, as the rest of podpin sees it: which tags are there, and which digest is behind one.
+
+It speaks the OCI distribution protocol as registries really speak it. Polling is one HEAD, which Docker Hub does not
+count as a pull; a digest that is new is fetched and computed before anybody gets to see it, since digest headers are
+wrong often enough. What is pinned is the digest at the top: the index's where there is an index.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from aiohttp import hdrs
+from yarl import URL
+
+from podpin.adapters.registry.auth import Authorizer, Errand, denied
+from podpin.adapters.registry.limits import Limits
+from podpin.adapters.registry.manifest import ACCEPT, is_web_page, prove_manifest, read_object
+from podpin.adapters.registry.paging import next_page
+from podpin.adapters.registry.transport import Answer, Transport, authority, same_origin
+from podpin.core.reference import ReferenceInvalid, parse_digest, parse_tag
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from podpin.core.keyring import Access
+    from podpin.core.reference import Repository
+
+_T = TypeVar("_T")
+
+_ATTACHED: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
+_DIGEST_HEADER: Final = "Docker-Content-Digest"
+_API_HEADER: Final = "Docker-Distribution-Api-Version"
+_MANIFEST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: ACCEPT}
+_LIST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: "application/json"}
+_REFUSED: Final = frozenset({400, 405, 406, 410, 413, 414, 422})
+
+
+class RegistryClient:
+    """All registries, for all rollouts, each with its own access.
+
+    Hosts are exact `host[:port]`: `insecure_hosts` are spoken to by plain HTTP and may be on loopback, `loopback_hosts`
+    may be there and speak HTTPS. `trusted_realms` maps a registry's host to those of token servers that may see its
+    passwords. `monotonic` gives seconds, `rng` numbers in [0, 1).
+
+    Every method raises podpin.errors: Unavailable where nothing follows for the image (its `retry_after` is in
+    seconds), Denied, NotFound, Untrusted, and Invalid for what will be refused until somebody changes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        insecure_hosts: frozenset[str] = frozenset(),
+        loopback_hosts: frozenset[str] = frozenset(),
+        trusted_realms: Mapping[str, frozenset[str]] | None = None,
+        limits: Limits | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._transport = Transport(
+            insecure_hosts=insecure_hosts,
+            loopback_hosts=loopback_hosts,
+            limits=self._limits,
+            monotonic=monotonic,
+            rng=rng,
+        )
+        self._authorizer = Authorizer(
+            self._transport,
+            trusted_realms=trusted_realms or {},
+            token_bytes=self._limits.token_bytes,
+            monotonic=monotonic,
+        )
+
+    async def list_tags(self, repository: Repository, access: Access) -> tuple[str, ...]:
+        """All tags of the repository, in the registry's order; signatures and attestations are left out.
+
+        Raises Invalid for a list that is longer than podpin reads: a part of it would be a wrong answer.
+        """
+
+        async def attempt(errand: Errand) -> tuple[str, ...]:
+            return await self._list(repository, errand)
+
+        return await self._with_each_credential(repository, access, attempt)
+
+    async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
+        """The digest behind the tag: that of the index where there is one.
+
+        Costs one HEAD while it is `known`. Any other is computed from the manifest's bytes before it is returned.
+        """
+        parse_tag(tag)
+
+        async def attempt(errand: Errand) -> str:
+            return await self._resolve(repository, tag, errand, known)
+
+        return await self._with_each_credential(repository, access, attempt)
+
+    async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
+        """Whether the registry still has this digest. False only if it says so clearly; all else is an error."""
+        parse_digest(digest)
+
+        async def attempt(errand: Errand) -> bool:
+            # A page for people is there under any name; only the digest itself shows that it was understood.
+            if await self._head(digest, errand) != digest:
+                await self._look(repository, digest, errand)
+            return True
+
+        try:
+            return await self._with_each_credential(repository, access, attempt)
+        except NotFound:
+            return False
+
+    async def close(self) -> None:
+        """End all connections. The client is of no use after it."""
+        await self._transport.close()
+
+    async def _with_each_credential(
+        self, repository: Repository, access: Access, attempt: Callable[[Errand], Awaitable[_T]]
+    ) -> _T:
+        """Try the credentials in the kubelet's order, or none where there are none.
+
+        Many registries say 404 to who has no right to look, so that only the last credential's 404 counts, and only if
+        none was refused.
+        """
+        registry = self._base(repository)
+        refusal: PodpinError | None = None
+        for credential in access.keyring.lookup(repository) or (None,):
+            try:
+                return await attempt(Errand(registry, repository.path, credential, access.ca))
+            except (Denied, NotFound) as error:
+                if not isinstance(refusal, Denied):
+                    refusal = error
+        assert refusal is not None
+        raise refusal
+
+    def _base(self, repository: Repository) -> URL:
+        host = repository.api_host
+        try:
+            return URL(f"{self._transport.scheme_for(host)}://{host}/")
+        except ValueError:
+            raise Invalid(f"The registry's host {host} is not one that can be reached.") from None
+
+    async def _list(self, repository: Repository, errand: Errand) -> tuple[str, ...]:
+        limits = self._limits
+        # No `n`: ECR and Quay refuse one that is too large for them, others ignore it.
+        page: URL | None = self._url(errand, "tags/list")
+        seen: set[URL] = set()
+        tags: dict[str, None] = {}
+        while page is not None and page not in seen:
+            seen.add(page)
+            answer = await self._ask("GET", page, errand, _LIST_HEADERS, limits.tag_page_bytes)
+            self._expect_ok(answer, errand, f"a repository {repository.path}")
+            tags |= dict.fromkeys(_tags_of(answer))
+            page = next_page(answer.headers.getall(hdrs.LINK, []), page)
+            if len(tags) > limits.tags or (page is not None and len(seen) >= limits.pages):
+                raise Invalid(
+                    f"The registry at {authority(errand.registry)} lists more tags for {repository.path} than podpin "
+                    f"reads ({limits.tags:,} tags, {limits.pages} pages); remove old ones, or follow one tag by name.",
+                )
+        return tuple(tags)
+
+    async def _resolve(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
+        claimed = await self._head(tag, errand)
+        if claimed is None:
+            return await self._look(repository, tag, errand)
+        if claimed != known:
+            # By digest and not by tag: what is checked is then what is pinned, whatever the tag does meanwhile.
+            try:
+                await self._look(repository, claimed, errand)
+            except NotFound as error:
+                raise Unavailable(
+                    f"The registry at {authority(errand.registry)} names the digest {claimed} for "
+                    f"{repository.path}:{tag} and does not have it; podpin asks again later.",
+                ) from error
+        return claimed
+
+    async def _head(self, name: str, errand: Errand) -> str | None:
+        """Ask for a manifest's digest alone; None if HEAD does not tell and GET has to."""
+        answer = await self._ask("HEAD", self._url(errand, f"manifests/{name}"), errand, _MANIFEST_HEADERS, 0)
+        if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise denied(errand, answer.status)
+        if answer.status != HTTPStatus.OK:
+            return None
+        return _digest_header(answer)
+
+    async def _look(self, repository: Repository, name: str, errand: Errand) -> str:
+        """Fetch a manifest by tag or digest and return its digest, computed. Raises NotFound only for a clear 404."""
+        url = self._url(errand, f"manifests/{name}")
+        answer = await self._ask("GET", url, errand, _MANIFEST_HEADERS, self._limits.manifest_bytes)
+        by_digest = ":" in name
+        shown = f"{repository.path}{'@' if by_digest else ':'}{name}"
+        self._expect_ok(answer, errand, shown)
+        where = f"What the registry at {authority(url)} sends as {shown}"
+        digest = prove_manifest(where, answer.headers.get(hdrs.CONTENT_TYPE), answer.body)
+        promised = name if by_digest else _digest_header(answer)
+        if promised is not None and promised != digest:
+            raise Untrusted(
+                f"{where} has the digest {digest}, and not {promised} as it says; ask the registry's operator."
+            )
+        return digest
+
+    async def _ask(self, method: str, url: URL, errand: Errand, headers: Mapping[str, str], most_bytes: int) -> Answer:
+        """Ask the registry, with what it wanted the last time; and once more with what it wants now, if it says 401."""
+        authorization = await self._authorizer.expected(errand)
+        for again in (True, False):
+            answer = await self._transport.fetch(
+                method,
+                url,
+                who="registry",
+                ca=errand.ca,
+                headers=headers,
+                authorization=authorization,
+                most_bytes=most_bytes,
+                redirects=self._limits.redirects,
+            )
+            if answer.status != HTTPStatus.UNAUTHORIZED or not again or not same_origin(answer.url, url):
+                break
+            response = await self._authorizer.respond(answer, errand, authorization)
+            if response is None:
+                break
+            authorization = response
+        return answer
+
+    def _expect_ok(self, answer: Answer, errand: Errand, what: str) -> None:
+        """Raise the error that a status stands for."""
+        host, status = authority(answer.url), answer.status
+        if status == HTTPStatus.OK:
+            return
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise denied(errand, status)
+        if is_web_page(answer.headers.get(hdrs.CONTENT_TYPE), answer.body):
+            raise Untrusted(
+                f"The host {host} answers with a web page, as no registry does; check the repository's host."
+            )
+        if status == HTTPStatus.NOT_FOUND:
+            if not _is_registrys_own(answer):
+                raise Unavailable(
+                    f"The host {host} says 404 as no registry does; check the repository's host, or ask again later.",
+                )
+            raise NotFound(f"The registry at {host} has no {_missing(answer, errand, what)}.")
+        if status == HTTPStatus.BAD_REQUEST and errand.registry.scheme == "http" and b"HTTPS" in answer.body:
+            raise Untrusted(
+                f"The registry at {host} speaks TLS; the administrator should take it out of --insecure-registry.",
+            )
+        if status in _REFUSED:
+            raise Invalid(f"The registry at {host} refuses to say anything about {what} (HTTP {status}).")
+        raise Unavailable(f"The registry at {host} answers in a way that podpin does not know (HTTP {status}).")
+
+    def _url(self, errand: Errand, rest: str) -> URL:
+        return URL(f"{errand.registry}v2/{errand.path}/{rest}", encoded=True)
+
+
+def _digest_header(answer: Answer) -> str | None:
+    try:
+        return parse_digest(answer.headers.get(_DIGEST_HEADER, ""))
+    except ReferenceInvalid:
+        return None
+
+
+def _tags_of(answer: Answer) -> list[str]:
+    host = authority(answer.url)
+    if is_web_page(answer.headers.get(hdrs.CONTENT_TYPE), answer.body):
+        raise Untrusted(f"The host {host} answers with a web page, as no registry does; check the repository's host.")
+    content = read_object(answer.body)
+    if content is None or "tags" not in content:
+        raise Untrusted(f"The registry at {host} answers with what is no list of tags.")
+    listed = content["tags"] or []
+    if not isinstance(listed, list):
+        raise Untrusted(f"The registry at {host} answers with what is no list of tags.")
+    return [tag for tag in listed if isinstance(tag, str) and _is_tag(tag) and not _ATTACHED.fullmatch(tag)]
+
+
+def _is_tag(text: str) -> bool:
+    try:
+        parse_tag(text)
+    except ReferenceInvalid:
+        return False
+    return True
+
+
+def _is_registrys_own(answer: Answer) -> bool:
+    """Whether a 404 comes from a registry, and not from something in front of it that has lost it."""
+    return _API_HEADER in answer.headers or isinstance((read_object(answer.body) or {}).get("errors"), list)
+
+
+def _missing(answer: Answer, errand: Errand, what: str) -> str:
+    errors = (read_object(answer.body) or {}).get("errors")
+    codes = [error.get("code") for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+    return f"repository {errand.path}" if "NAME_UNKNOWN" in codes else what

@@ -1,0 +1,90 @@
+"""Whether what a registry sent is the manifest that it claims to be.
+
+A digest is proven here, over the bytes as they came: registries send wrong digest headers, and none at all. A document
+that two readers could take for two different images (CVE-2021-41190) is refused, and so is Docker's schema 1, whose
+digest names no content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+from podpin.errors import Untrusted
+
+INDEX_TYPES: Final = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+IMAGE_TYPES: Final = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+ACCEPT: Final = ", ".join((*INDEX_TYPES, *IMAGE_TYPES))
+"""All that podpin reads. With less, a registry answers an index with one platform's digest, or with 404."""
+
+_SCHEMA_1: Final = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+
+
+def media_type(content_type: str | None) -> str:
+    """A Content-Type header without its parameters, in lowercase; empty if there is none."""
+    return (content_type or "").partition(";")[0].strip().lower()
+
+
+def is_web_page(content_type: str | None, body: bytes) -> bool:
+    """Whether this is a page for people: a login form, a proxy's error, a host that is no registry."""
+    return media_type(content_type) in {"text/html", "application/xhtml+xml"} or body.lstrip()[:1] == b"<"
+
+
+def read_object(body: bytes) -> dict[str, Any] | None:
+    """Parse a JSON object out of a stranger's answer; None if it is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def prove_manifest(where: str, content_type: str | None, body: bytes) -> str:
+    """Return the digest of a manifest or index, computed from its bytes, after checking that it is one.
+
+    `where` names it for the sentence. Raises Untrusted.
+    """
+    claimed = media_type(content_type)
+    if claimed in _SCHEMA_1:
+        raise _schema_1(where)
+    if is_web_page(content_type, body):
+        raise Untrusted(f"{where} is a web page and no manifest; check the repository's host.")
+    manifest = read_object(body)
+    if manifest is None:
+        raise Untrusted(f"{where} is no manifest: it is not a JSON object.")
+    if manifest.get("schemaVersion") == 1:
+        raise _schema_1(where)
+    inner = manifest.get("mediaType")
+    if inner is not None and claimed and inner != claimed:
+        raise Untrusted(f"{where} contradicts itself: its Content-Type and its mediaType differ.")
+    if "manifests" in manifest and ("layers" in manifest or "config" in manifest or "fsLayers" in manifest):
+        raise Untrusted(f"{where} can be read as two different images: it has both manifests and layers.")
+    kind = claimed or inner
+    if kind is None:
+        kind = INDEX_TYPES[0] if "manifests" in manifest else IMAGE_TYPES[0]
+    if kind in INDEX_TYPES:
+        whole = isinstance(manifest.get("manifests"), list)
+    elif kind in IMAGE_TYPES:
+        whole = isinstance(manifest.get("config"), dict) and isinstance(manifest.get("layers"), list)
+    else:
+        raise Untrusted(f"{where} is neither a manifest nor an index that podpin knows.")
+    if not whole:
+        raise Untrusted(f"{where} lacks what its media type promises.")
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def _schema_1(where: str) -> Untrusted:
+    return Untrusted(f"{where} is in Docker's old schema 1, which cannot be pinned; push it again with a newer tool.")
