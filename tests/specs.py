@@ -65,6 +65,13 @@ def full() -> Json:
     return spec
 
 
+REPOSITORIES: Final = (
+    "web", "shop/web", "localhost/web", "localhost:5000/web", "registry.example.com/a/b/c", "Registry.Example.com/web",
+    "10.0.0.1:5000/web", "[fd00::1]:5000/web", "a.b/c--d/e__f/g.h", "1/2",
+)  # fmt: skip
+"""Every way to write a repository."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bad:
     """A change that spoils a good spec: where the user is told to look, and what the user is told.
@@ -251,6 +258,6 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a label that is a number", _metadata(labels={"app": 1}), f"{_METADATA}.labels.app",
         "must be of type string", operator="input should be a valid string"),
     Bad("a label of podpin's own", _metadata(labels={"podpin.dev/rollout": "web"}), f"{_METADATA}.labels", _RESERVED),
-    Bad("an annotation of podpin's own", _metadata(annotations={"podpin.dev/x": "y"}), f"{_METADATA}.annotations",
+    Bad("an annotation of podpin's own", _metadata(annotations={"podpin.dev/x": "mine"}), f"{_METADATA}.annotations",
         _RESERVED),
 )  # fmt: skip

@@ -11,6 +11,7 @@ from podpin.core.status import (
     HistoryEntry,
     ImageStatus,
     PinnedImage,
+    RefusedStatus,
     RejectedStatus,
     ReleaseStatus,
     RequestsStatus,
@@ -71,7 +72,8 @@ def full() -> Status:
         replicas=3,
         ready_replicas=3,
         selector="podpin.dev/rollout=web",
-        requests=RequestsStatus(retry="now", rollback_to="previous"),
+        requests=RequestsStatus(retry="now", rollback_to="previous", obeyed=2),
+        refused=RefusedStatus(intent="bad1", message="spec.containers[0].image: Required value"),
     )
 
 
@@ -126,5 +128,6 @@ def wire() -> dict[str, Any]:
         "replicas": 3,
         "readyReplicas": 3,
         "selector": "podpin.dev/rollout=web",
-        "requests": {"retry": "now", "rollbackTo": "previous"},
+        "requests": {"retry": "now", "rollbackTo": "previous", "obeyed": 2},
+        "refused": {"intent": "bad1", "message": "spec.containers[0].image: Required value"},
     }

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.specs import BAD, DIGEST, Bad, full, good
+from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, full, good
 
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 
@@ -82,11 +82,7 @@ def test_refuses_with_the_place_and_the_same_words_as_the_api_server(bad: Bad) -
     assert "\n" not in sentence
 
 
-@pytest.mark.parametrize(
-    "repository",
-    ["web", "shop/web", "localhost/web", "localhost:5000/web", "registry.example.com/a/b/c", "Registry.Example.com/web",
-     "10.0.0.1:5000/web", "[fd00::1]:5000/web", "a.b/c--d/e__f/g.h", "1/2"],
-)  # fmt: skip
+@pytest.mark.parametrize("repository", REPOSITORIES)
 def test_takes_every_way_to_write_a_repository(repository: str) -> None:
     raw = good()
     raw["images"][0]["repository"] = repository

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from podpin.core import names
+from podpin.core import names, policy
+from podpin.core.reference import ReferenceInvalid, parse_repository
 from podpin.core.schema import DURATION_CEL, OPEN, Keyed, Part, Rule, Shaped, Span, Text
 
 if TYPE_CHECKING:
@@ -418,9 +419,6 @@ def problem_of(spec: Spec) -> Problem | None:
 
 
 def _problems(spec: Spec) -> Iterator[Problem]:
-    from podpin.core import policy
-    from podpin.core.reference import ReferenceInvalid, parse_repository
-
     containers = {container["name"]: container.get("image") for container in spec.workload.containers()}
     managed = {image.container for image in spec.images}
     for image in spec.images:

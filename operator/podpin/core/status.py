@@ -177,7 +177,7 @@ class RequestsStatus(Part):
     rollback_to: Annotated[str, Field(max_length=262144)] | None = None
     """Of podpin.dev/rollback-to."""
     obeyed: int = 0
-    """How many retries and rollbacks have been obeyed in all, to tell a request that is made again from one made once."""
+    """How many retries and rollbacks have been obeyed in all: it tells a request made again from one made once."""
 
 
 class RefusedStatus(Part):
