@@ -6,8 +6,8 @@ resolved, for the very addresses that the connection uses, and addresses written
 not resolve those.
 
 Never allowed: link-local addresses (the clouds' metadata services), the metadata services elsewhere, and what is no
-single host. Loopback is the operator's own Pod: allowed for hosts alone that the administrator named. Private ranges are
-where most registries live.
+single host. Loopback is the operator's own Pod, allowed for hosts alone that the administrator named. Private ranges
+are where most registries live.
 """
 
 from __future__ import annotations

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_SEPARATORS: Final = re.compile(r"[ \t,]*", re.ASCII)
+# Some proxies part parameters by semicolons.
+_SEPARATORS: Final = re.compile(r"[ \t,;]*", re.ASCII)
 _SCHEME: Final = re.compile(rf"({_WORD})(?=[ \t,]|$)", re.ASCII)
 _PARAMETER: Final = re.compile(
-    rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",;]+))[ \t]*(?=[,;]|[ \t]|$)', re.ASCII
+    rf'({_WORD})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s",;=][^\s",;]*))[ \t]*(?=[,;]|[ \t]|$)', re.ASCII
 )
 _TOKEN68: Final = re.compile(r"[0-9A-Za-z._~+/-]+=*[ \t]*(?=,|$)", re.ASCII)
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -63,6 +64,4 @@ def _parse(header: str) -> list[Challenge]:
 
 def _skip(header: str, at: int) -> int:
     found = _SEPARATORS.match(header, at)
-    end = found.end() if found else at
-    # Some proxies part parameters by semicolons.
-    return end + 1 if header[end : end + 1] == ";" else end
+    return found.end() if found else at
