@@ -1,7 +1,7 @@
 """Waiting for the world: poll a condition, never sleep and hope.
 
-Every test that needs "until" uses `wait_for`. When the condition does not come true in time, the error says what was waited
-for, for how long, and what was seen last: the first three questions of whoever reads a red test.
+Every test that needs "until" uses `wait_for`. When the condition does not come true in time, the error says what was
+waited for, for how long, and what was seen last: the first three questions of whoever reads a red test.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Seen = TypeVar("Seen")
 
 
-class NotInTime(AssertionError):
+class NotInTimeError(AssertionError):
     """The condition did not become true in the given time."""
 
 
@@ -30,8 +30,8 @@ def wait_for(
 ) -> Seen:
     """Return the first truthy value of `predicate`.
 
-    An exception named in `retry_on` counts as "not yet"; any other ends the wait at once. `seen` adds to the failure message
-    what somebody would look at next (a status, a log).
+    An exception named in `retry_on` counts as "not yet"; any other ends the wait at once. `seen` adds to the failure
+    message what somebody would look at next (a status, a log).
     """
     deadline = time.monotonic() + timeout
     last: object = "nothing yet"
@@ -46,5 +46,5 @@ def wait_for(
             last = repr(value)
         if time.monotonic() >= deadline:
             more = f"\n{seen()}" if seen else ""
-            raise NotInTime(f"waited {timeout:g} s for {what}; seen last: {last}{more}")
+            raise NotInTimeError(f"waited {timeout:g} s for {what}; seen last: {last}{more}")
         time.sleep(every)

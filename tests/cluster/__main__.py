@@ -12,30 +12,39 @@ from pathlib import Path
 from tests.cluster import build, local, state, toolchain
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster, Wanted
-from tests.waiting import NotInTime
+from tests.waiting import NotInTimeError
 
 
 def main() -> None:
     arguments = parse()
     try:
         COMMANDS[arguments.command](arguments)
-    except (ClusterError, NotInTime) as error:
+    except (ClusterError, NotInTimeError) as error:
         sys.exit(f"{error}")
     except KeyboardInterrupt:
         sys.exit("interrupted; what was begun is undone, a build goes on where it was")
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.cluster",
+        description=__doc__,
+        epilog="shell -- COMMAND runs one command there and returns",
+    )
     parser.add_argument("command", choices=COMMANDS, help="what to do")
-    parser.add_argument("words", nargs="*", help="for shell: a command to run in it (after --)")
     parser.add_argument("--name", default="default", help="which cluster; several may run at once")
     parser.add_argument("--control-plane-only", action="store_true", help="up: without a node")
     parser.add_argument("--kwok", action="store_true", help="up: pretend a node (with --control-plane-only)")
-    parser.add_argument("--client-rate", type=int, help="up: requests a second that the controllers may send")
+    parser.add_argument(
+        "--client-rate", type=int, default=200, help="up: requests a second that the controllers may send"
+    )
     parser.add_argument("--node", action="store_true", help="shell: on the node itself")
     parser.add_argument("--all", action="store_true", help="down: every cluster that no running test holds")
-    return parser.parse_args()
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    arguments = parser.parse_args(given[:end])
+    arguments.words = given[end + 1 :]
+    return arguments
 
 
 def up(arguments: argparse.Namespace) -> None:
@@ -72,7 +81,7 @@ def shell(arguments: argparse.Namespace) -> None:
         command = [*cluster.enter(), *command]
     elif not arguments.words:
         print(f"KUBECONFIG is set; the registry is {cluster.registry.address}; exit leaves the cluster running")
-    os.execvpe(command[0], command, environment)  # noqa: S606 - a shell is what was asked for
+    os.execvpe(command[0], command, environment)
 
 
 def status(arguments: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """The API server's audit log as a test reads it: who wrote what, and how often.
 
-It is how the write budgets, and "a quiet cluster is never written to", are shown: by counting at the server, not in podpin.
+It is how the write budgets, and "a quiet cluster is never written to", are shown: by counting at the server, not in
+podpin.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Kubernetes' and etcd's programs, built once from their published Go modules and kept in the user's cache.
 
-The versions are those of go.mod beside this file; the cache is keyed by them and by the files' hash, so a fresh clone builds
-nothing that this machine has. Go's own build cache makes an interrupted build go on where it was. A lock lets the second of two
-builds wait for the first; programs appear under their final name only when they are whole.
+The versions are those of go.mod beside this file; the cache is keyed by them and by the files' hash, so a fresh clone
+builds nothing that this machine has. Go's own build cache makes an interrupted build go on where it was. A lock lets
+the second of two builds wait for the first; programs appear under their final name only when they are whole.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ KUBERNETES = Recipe(
     version_of="k8s.io/kubernetes",
     programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in COMMANDS} | {"etcd": "go.etcd.io/etcd/server/v3"},
 )
-KWOK = Recipe(
-    module=SOURCE / "kwok", version_of="sigs.k8s.io/kwok", programs={"kwok": "sigs.k8s.io/kwok/cmd/kwok"}
-)
+KWOK = Recipe(module=SOURCE / "kwok", version_of="sigs.k8s.io/kwok", programs={"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
 
 
 def binaries(recipe: Recipe = KUBERNETES) -> Path:
@@ -118,17 +116,20 @@ def compile_into(folder: Path, recipe: Recipe) -> None:
     go = toolchain.go()
     environment = {**os.environ, "CGO_ENABLED": "0"}
     name = f"{recipe.version_of} {recipe.version}"
-    print(f"building {name} into {folder}; once, about seven minutes on two cores", flush=True)
+    print(f"building {name} into {folder}; this happens once and takes minutes", flush=True)
     packages = list(recipe.programs.values())
     print("fetching modules", flush=True)
     listed = run(go, "list", "-deps", *packages, env=environment, cwd=recipe.module, timeout=None)
     total = set(listed.split()) - {"unsafe"}
-    # A build that was interrupted is not repeated; this file remembers what it had compiled, so that the count goes on too.
+    # A build that was interrupted is not repeated; this file remembers what it had compiled, so that the count
+    # goes on too.
     done_before = folder / ".compiled"
     progress = Progress(total, set(done_before.read_text().split()) if done_before.exists() else set())
     with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as target:
         command = [go, "build", "-v", "-trimpath", "-ldflags", recipe.linker_flags, "-o", f"{target}/", *packages]
-        with subprocess.Popen(command, cwd=recipe.module, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, cwd=recipe.module, env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
             assert process.stderr is not None
             with done_before.open("a") as record:
                 said = follow(process.stderr, progress, record)
@@ -186,7 +187,10 @@ class Progress:
 
     def finish(self) -> None:
         end = "\r\x1b[K" if sys.stdout.isatty() else ""
-        print(f"{end}built in {self.elapsed()} ({len(self.total)} packages, {len(self.done)} of them compiled now)", flush=True)
+        print(
+            f"{end}built in {self.elapsed()} ({len(self.total)} packages, {len(self.done)} of them compiled now)",
+            flush=True,
+        )
 
     def elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)

@@ -12,7 +12,7 @@ class ClusterError(Exception):
     """Something that the reader of the message can act on."""
 
 
-class Unsupported(ClusterError):
+class UnsupportedError(ClusterError):
     """This kind of cluster cannot do what was asked; tests ask `cluster.can(...)` first."""
 
 

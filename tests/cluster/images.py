@@ -1,42 +1,32 @@
-"""Images for tests and the demo, made by hand and pushed by plain HTTP in milliseconds.
+"""Images made by hand and pushed by plain HTTP in milliseconds, written as any of the builders would write them.
 
-Each is Debian's static busybox and a few lines of shell: a web application on port 8080 that answers / with its version and
-/healthz with "ok", or one that fails in exactly one way. The manifest is written as any of the builders would write it.
-`builders.py` makes the same application with the real ones.
+`builders.py` makes the same application with the real ones. Each image's configuration names the repository and the
+format, so that no two have the same: of images with one configuration, containerd reports the first that it pulled,
+whatever repository and digest the Pod names.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import tarfile
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tests.cluster.errors import ClusterError
+from tests.cluster.application import (
+    Kind,
+    Layer,
+    architecture,
+    base_layer,
+    entrypoint_of,
+    layers_of,
+    other_architecture,
+)
 from tests.cluster.registry import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.cluster.registry import Registry
 
-BUSYBOX = Path("/bin/busybox")
-APPLETS = ("cat", "env", "httpd", "kill", "ls", "ps", "rm", "sh", "sleep", "tail", "wget")
-ARCHITECTURES = {62: "amd64", 183: "arm64"}  # by the number in an ELF file's header
-
-Kind = Literal[
-    "good",
-    "unready",  # runs, but /healthz is 404
-    "crash",  # exits with 1 after `after` seconds
-    "oom",  # takes all memory that it can get; give the container a limit
-    "missing_binary",  # its entrypoint does not exist
-    "exec_format",  # its entrypoint is for another architecture
-    "wrong_platform",  # its index offers another architecture only
-    "becomes_unready",  # /healthz becomes 404 `after` seconds after the start
-    "restarts_later",  # is healthy, and exits with 1 after `after` seconds
-]
 Format = Literal[
     "oci",  # an OCI manifest, as Buildah and Podman write it
     "oci-without-media-type",  # the same without mediaType in the body, as umoci writes it
@@ -45,28 +35,6 @@ Format = Literal[
     "index-with-attestation",  # an OCI index whose second manifest is a provenance, as BuildKit writes it
     "docker-list",  # Docker's manifest list
 ]
-
-SERVE = """\
-httpd -f -p 8080 -h /www &
-server=$!
-# Serve on for a moment after the order to stop: the Service's rules take that long to forget this Pod.
-trap 'sleep 2; kill $server; exit 0' TERM
-"""
-ENDINGS: dict[str, str] = {
-    "good": SERVE + "wait $server\n",
-    "crash": "echo 'cannot open the database' >&2\nsleep {after}\nexit 1\n",
-    "oom": "exec tail /dev/zero\n",
-    "becomes_unready": SERVE + "sleep {after} &\nwait $!\nrm /www/healthz\nwait $server\n",
-    "restarts_later": SERVE + "sleep {after} &\nwait $!\nexit 1\n",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A layer: its bytes, and the digest of what is inside."""
-
-    content: bytes
-    diff_id: str
 
 
 def push_app(
@@ -80,182 +48,114 @@ def push_app(
     after: float = 1,
     created: str | None = None,
 ) -> str:
-    """Push the application and return the digest that the tag now has. `version` is what it serves; by default the tag."""
-    layers = [base_layer(), app_layer(version or tag, kind, after)]
-    if kind == "exec_format":
-        layers.append(foreign_layer())
+    """Push the application and return the digest that the tag now has.
+
+    `version` is what it serves, by default the tag; `after` is when the kinds that change do so, in seconds.
+    """
+    labels = {"podpin.test/repository": repository, "podpin.test/format": format}
+    layers = layers_of(kind, version or tag, after)
+    image = Image(registry, repository, layers, entrypoint_of(kind), created, labels)
     if kind == "wrong_platform":
-        return _push_index(registry, repository, tag, layers, kind, OCI_INDEX, [other_architecture()], created)
+        return image.push_index(tag, OCI_INDEX, [other_architecture()])
     match format:
+        case "oci":
+            return image.push(tag, OCI_MANIFEST)
+        case "oci-without-media-type":
+            return image.push(tag, OCI_MANIFEST, says_its_type=False)
+        case "docker":
+            return image.push(tag, DOCKER_MANIFEST)
         case "index":
-            both = [architecture(), other_architecture()]
-            return _push_index(registry, repository, tag, layers, kind, OCI_INDEX, both, created)
+            return image.push_index(tag, OCI_INDEX, [architecture(), other_architecture()])
         case "index-with-attestation":
-            mine = [architecture(), "unknown"]
-            return _push_index(registry, repository, tag, layers, kind, OCI_INDEX, mine, created)
+            return image.push_index(tag, OCI_INDEX, [architecture(), "unknown"])
         case "docker-list":
-            both = [architecture(), other_architecture()]
-            return _push_index(registry, repository, tag, layers, kind, DOCKER_LIST, both, created)
-        case "oci" | "oci-without-media-type" | "docker":
-            manifest, media_type = _push_parts(registry, repository, layers, kind, format, architecture(), created)
-            return registry.put_manifest(repository, tag, manifest, media_type)
+            return image.push_index(tag, DOCKER_LIST, [architecture(), other_architecture()])
 
 
-def push_pause(registry: Registry, repository: str = "pause", tag: str = "3") -> str:
+def push_pause(registry: Registry) -> str:
     """The image that holds a Pod's namespaces together."""
-    config = _config([base_layer()], ["/bin/busybox", "sleep", "2147483647"], architecture(), None)
-    manifest, media_type = _put(registry, repository, [base_layer()], config, "oci")
-    return registry.put_manifest(repository, tag, manifest, media_type)
+    return Image(registry, "pause", [base_layer()], ["/bin/busybox", "sleep", "2147483647"]).push("3", OCI_MANIFEST)
 
 
-def kinds() -> tuple[str, ...]:
+def kinds() -> tuple[Kind, ...]:
     """All kinds of application, for a test that tries each."""
     return get_args(Kind)
 
 
-def formats() -> tuple[str, ...]:
+def formats() -> tuple[Format, ...]:
     """All ways to write the manifest."""
     return get_args(Format)
 
 
-@cache
-def busybox() -> bytes:
-    """Debian's static busybox."""
-    if not BUSYBOX.exists():
-        raise ClusterError(f"{BUSYBOX} is missing; please install Debian's busybox-static")
-    return BUSYBOX.read_bytes()
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image on its way to a registry."""
+
+    registry: Registry
+    repository: str
+    layers: Sequence[Layer]
+    entrypoint: Sequence[str]
+    created: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def push(self, tag: str, media_type: str, *, says_its_type: bool = True) -> str:
+        """Push one manifest, for this machine's architecture; return its digest."""
+        manifest = self._manifest(architecture(), media_type, says_its_type=says_its_type)
+        return self.registry.put_manifest(self.repository, tag, manifest, media_type)
+
+    def push_index(self, tag: str, media_type: str, machines: Sequence[str]) -> str:
+        """Push an index (or Docker's list) of one manifest for each architecture; return the index's digest."""
+        child_type = DOCKER_MANIFEST if media_type == DOCKER_LIST else OCI_MANIFEST
+        entries: list[dict[str, Any]] = []
+        for machine in machines:
+            manifest = self._manifest(machine, child_type)
+            self.registry.put_manifest(self.repository, sha256(manifest), manifest, child_type)
+            entry = _descriptor(child_type, manifest) | {"platform": _platform(machine)}
+            if machine == "unknown":
+                entry["annotations"] = {
+                    "vnd.docker.reference.digest": entries[0]["digest"],
+                    "vnd.docker.reference.type": "attestation-manifest",
+                }
+            entries.append(entry)
+        index = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
+        return self.registry.put_manifest(self.repository, tag, json.dumps(index).encode(), media_type)
+
+    def _manifest(self, machine: str, media_type: str, *, says_its_type: bool = True) -> bytes:
+        """Upload the parts; return the manifest that names them."""
+        if media_type == DOCKER_MANIFEST:
+            config_type = "application/vnd.docker.container.image.v1+json"
+            layer_type = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        else:
+            config_type = "application/vnd.oci.image.config.v1+json"
+            layer_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+        config = self._config(machine)
+        for blob in (*(layer.content for layer in self.layers), config):
+            self.registry.put_blob(self.repository, blob)
+        manifest = {
+            "schemaVersion": 2,
+            **({"mediaType": media_type} if says_its_type else {}),
+            "config": _descriptor(config_type, config),
+            "layers": [_descriptor(layer_type, layer.content) for layer in self.layers],
+        }
+        return json.dumps(manifest).encode()
+
+    def _config(self, machine: str) -> bytes:
+        content = {
+            **_platform(machine),
+            **({"created": self.created} if self.created else {}),
+            "config": {
+                "Entrypoint": list(self.entrypoint),
+                "ExposedPorts": {"8080/tcp": {}},
+                "WorkingDir": "/",
+                "Labels": self.labels,
+            },
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in self.layers]},
+        }
+        return json.dumps(content).encode()
 
 
-@cache
-def architecture() -> str:
-    """This machine's, as images name it."""
-    number = int.from_bytes(busybox()[18:20], "little")
-    return ARCHITECTURES[number]
-
-
-def other_architecture() -> str:
-    """The one that does not run here."""
-    return next(name for name in ARCHITECTURES.values() if name != architecture())
-
-
-@cache
-def base_layer() -> Layer:
-    """busybox alone; every image shares it."""
-    return make_layer({"bin/busybox": (busybox(), 0o755)}, links={f"bin/{name}": "busybox" for name in APPLETS}, folders=("tmp",))
-
-
-@cache
-def app_layer(version: str, kind: str, after: float) -> Layer:
-    """The pages, and the script that serves them or fails."""
-    script = "#!/bin/sh\n" + ENDINGS.get(kind, ENDINGS["good"]).replace("{after}", f"{after:g}")
-    files = {"app/start": (script.encode(), 0o755), "www/index.html": (f"{version}\n".encode(), 0o644)}
-    if kind != "unready":
-        files["www/healthz"] = (b"ok\n", 0o644)
-    return make_layer(files, folders=("www",))
-
-
-@cache
-def foreign_layer() -> Layer:
-    """A program whose header says that it is for another architecture."""
-    number = next(number for number, name in ARCHITECTURES.items() if name == other_architecture())
-    program = busybox()[:18] + number.to_bytes(2, "little") + busybox()[20:4096]
-    return make_layer({"app/foreign": (program, 0o755)})
-
-
-def make_layer(
-    files: dict[str, tuple[bytes, int]], links: dict[str, str] | None = None, folders: tuple[str, ...] = ()
-) -> Layer:
-    """A layer that comes out the same, byte for byte, each time."""
-    raw = io.BytesIO()
-    with tarfile.open(fileobj=raw, mode="w") as archive:
-        for name in sorted({*folders, *(str(Path(file).parent) for file in files)}):
-            # Writable for everybody: the script may remove a page, whoever it runs as.
-            folder = tarfile.TarInfo(name)
-            folder.type, folder.mode = tarfile.DIRTYPE, 0o777 if name in ("tmp", "www") else 0o755
-            archive.addfile(folder)
-        for name, (content, mode) in files.items():
-            file = tarfile.TarInfo(name)
-            file.size, file.mode = len(content), mode
-            archive.addfile(file, io.BytesIO(content))
-        for name, target in (links or {}).items():
-            link = tarfile.TarInfo(name)
-            link.type, link.linkname = tarfile.SYMTYPE, target
-            archive.addfile(link)
-    return Layer(gzip.compress(raw.getvalue(), compresslevel=1, mtime=0), sha256(raw.getvalue()))
-
-
-def _entrypoint(kind: str) -> list[str]:
-    match kind:
-        case "missing_binary":
-            return ["/app/does-not-exist"]
-        case "exec_format":
-            return ["/app/foreign"]
-        case _:
-            return ["/app/start"]
-
-
-def _config(layers: list[Layer], entrypoint: list[str], machine: str, created: str | None) -> bytes:
-    content: dict[str, Any] = {
-        "architecture": machine,
-        "os": "unknown" if machine == "unknown" else "linux",
-        "config": {"Entrypoint": entrypoint, "ExposedPorts": {"8080/tcp": {}}, "WorkingDir": "/"},
-        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-    }
-    if created is not None:
-        content["created"] = created
-    return json.dumps(content).encode()
-
-
-def _put(registry: Registry, repository: str, layers: list[Layer], config: bytes, form: str) -> tuple[bytes, str]:
-    """Upload the parts of one image; return its manifest and the manifest's type."""
-    docker = form.startswith("docker")
-    media_type = DOCKER_MANIFEST if docker else OCI_MANIFEST
-    config_type = "docker.container.image.v1+json" if docker else "oci.image.config.v1+json"
-    layer_type = "docker.image.rootfs.diff.tar.gzip" if docker else "oci.image.layer.v1.tar+gzip"
-    for layer in layers:
-        registry.put_blob(repository, layer.content)
-    registry.put_blob(repository, config)
-    manifest: dict[str, Any] = {"schemaVersion": 2, "mediaType": media_type}
-    if form == "oci-without-media-type":
-        del manifest["mediaType"]
-    manifest["config"] = _descriptor(f"application/vnd.{config_type}", config)
-    manifest["layers"] = [_descriptor(f"application/vnd.{layer_type}", layer.content) for layer in layers]
-    return json.dumps(manifest).encode(), media_type
-
-
-def _push_parts(
-    registry: Registry, repository: str, layers: list[Layer], kind: str, form: str, machine: str, created: str | None
-) -> tuple[bytes, str]:
-    return _put(registry, repository, layers, _config(layers, _entrypoint(kind), machine, created), form)
-
-
-def _push_index(
-    registry: Registry,
-    repository: str,
-    tag: str,
-    layers: list[Layer],
-    kind: str,
-    media_type: str,
-    machines: list[str],
-    created: str | None,
-) -> str:
-    form = "docker" if media_type == DOCKER_LIST else "oci"
-    entries: list[dict[str, Any]] = []
-    for machine in machines:
-        manifest, child_type = _push_parts(registry, repository, layers, kind, form, machine, created)
-        digest = registry.put_manifest(repository, sha256(manifest), manifest, child_type)
-        system = "unknown" if machine == "unknown" else "linux"
-        entry = _descriptor(child_type, manifest) | {"platform": {"architecture": machine, "os": system}}
-        if machine == "unknown":
-            subject = entries[0]["digest"]
-            entry["annotations"] = {
-                "vnd.docker.reference.digest": subject,
-                "vnd.docker.reference.type": "attestation-manifest",
-            }
-        assert entry["digest"] == digest
-        entries.append(entry)
-    index = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
-    return registry.put_manifest(repository, tag, json.dumps(index).encode(), media_type)
+def _platform(machine: str) -> dict[str, str]:
+    return {"architecture": machine, "os": "unknown" if machine == "unknown" else "linux"}
 
 
 def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:

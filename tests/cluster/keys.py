@@ -38,9 +38,7 @@ def write_key(path: Path) -> ec.EllipticCurvePrivateKey:
     key = ec.generate_private_key(ec.SECP256R1())
     path.touch(mode=0o600)
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return key
 
@@ -48,9 +46,7 @@ def write_key(path: Path) -> ec.EllipticCurvePrivateKey:
 def write_signing_pair(folder: Path, name: str) -> Pair:
     """A bare key pair: what service accounts' tokens are signed with."""
     key = write_key(folder / f"{name}.key")
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     (folder / f"{name}.pub").write_bytes(public)
     return Pair(folder / f"{name}.pub", folder / f"{name}.key")
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
-
 from tests.cluster.commands import run
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +22,17 @@ class Kubectl:
     program: Path | str
     kubeconfig: Path
     context: str | None = None
+    cache: Path | None = None  # a throw-away cluster's own; its address will be another cluster's tomorrow
+    no_proxy: str = ""  # addresses that no proxy of this machine's environment can know
 
     def __call__(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run `kubectl words…` and return what it printed."""
         context = ["--context", self.context] if self.context else []
-        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "KUBERC": "off"}
+        if self.cache is not None:
+            environment["KUBECACHEDIR"] = str(self.cache)
+        if self.no_proxy:
+            environment["NO_PROXY"] = environment["no_proxy"] = self.no_proxy
         return run(self.program, *context, *words, stdin=stdin, timeout=timeout, env=environment)
 
     def get(self, *words: str) -> Any:
@@ -49,7 +52,7 @@ def text_of(manifest: Manifest) -> str:
     """YAML of whatever form a test has its manifest in."""
     if isinstance(manifest, str):
         return manifest
-    if isinstance(manifest, os.PathLike):
+    if isinstance(manifest, Path):
         return manifest.read_text()
-    objects = [manifest] if not isinstance(manifest, (list, tuple)) else manifest
+    objects = [manifest] if isinstance(manifest, Mapping) else manifest
     return yaml.safe_dump_all([dict(one) for one in objects], sort_keys=False)

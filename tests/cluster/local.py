@@ -1,4 +1,7 @@
-"""The local cluster: bringing the parts up in the order in which they need each other, and taking everything away again."""
+"""The local cluster.
+
+Bringing the parts up in the order in which they need each other, and taking everything away again.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.cluster import build, images, state, toolchain
+from tests.cluster import build, images, network, state, toolchain
 from tests.cluster.audit import Audit
 from tests.cluster.commands import as_text, run
 from tests.cluster.control_plane import ControlPlane, ControlPlaneParts
 from tests.cluster.errors import ClusterError, last_lines
-from tests.cluster.keys import Authority
+from tests.cluster.keys import Authority, write_kubeconfig
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.network import forget_unreachable
 from tests.cluster.node import OWN_FOLDERS, Node, create_cgroups, delete_cgroups
 from tests.cluster.parts import Part, Parts
 from tests.cluster.places import DATA, RUN, SOURCE, cache
 from tests.cluster.registry import Registry, daemon, hosts_toml
-from tests.waiting import NotInTime, wait_for
+from tests.waiting import NotInTimeError, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,7 +53,7 @@ class Wanted:
     full: bool = True  # with a node; otherwise the control plane alone
     kwok: bool = False  # with a pretended node; only without a real one
     controllers: bool = True  # controller-manager and scheduler
-    client_rate: int | None = None  # requests a second that those two may send
+    client_rate: int = 200  # requests a second that those two may send
     apiserver_flags: Sequence[str] = ()
     owned: bool = False  # must not outlive this process
 
@@ -68,7 +70,9 @@ class LocalCluster:
         self.authority = Authority(self.run / "keys")
         self.plane = ControlPlane(Path(record.binaries), self.run, record.data, record.network, self.authority)
         self.kubeconfig = self.run / "kubeconfig"
-        self.kubectl = Kubectl(Path(record.binaries) / "kubectl", self.kubeconfig)
+        self.kubectl = Kubectl(
+            Path(record.binaries) / "kubectl", self.kubeconfig, cache=self.run / "kubectl-cache", no_proxy=network.ALL
+        )
         self.audit = Audit(self.plane.audit_log)
         self.registry = Registry(f"{self.network.node}:5000", log=self.parts.log("registry"))
         self.private_registry = Registry(
@@ -134,6 +138,8 @@ class LocalCluster:
         """What a shell beside this cluster should have set."""
         return {
             "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(self.run / "kubectl-cache"),
+            "NO_PROXY": network.ALL,
             "PODPIN_REGISTRY": self.registry.address,
             "PODPIN_PRIVATE_REGISTRY": self.private_registry.address,
             "PODPIN_PRIVATE_REGISTRY_USER": self.private_registry.username,
@@ -167,7 +173,7 @@ class LocalCluster:
         retry = (OSError, http.client.HTTPException)
         try:
             wait_for(ready, timeout, "the API server to be ready", every=0.05, retry_on=retry)
-        except NotInTime as late:
+        except NotInTimeError as late:
             log = self.parts.log("kube-apiserver")
             raise ClusterError(f"{late}; the end of {log}:\n{last_lines(log)}") from late
 
@@ -199,7 +205,7 @@ def up(wanted: Wanted) -> LocalCluster:
         kept = keep_logs(record)
         with state.lock():
             remove(record)
-        if isinstance(error, (ClusterError, NotInTime)):
+        if isinstance(error, (ClusterError, NotInTimeError)):
             raise ClusterError(f"{error}\n(the cluster was taken down again; all its logs: {kept})") from error
         raise
     return cluster
@@ -212,7 +218,10 @@ def find(name: str) -> LocalCluster | None:
 
 
 def reserve(wanted: Wanted, binaries: Path) -> Record:
-    """Take a name and a number, and make the network; stale clusters go first. A running one of that name is returned."""
+    """Take a name and a number, and make the network.
+
+    Stale clusters go first. A running one of that name is returned.
+    """
     with state.lock():
         remove_stale()
         existing = state.record(wanted.name)
@@ -253,8 +262,7 @@ def assemble(record: Record, wanted: Wanted, kwok: Path | None) -> LocalCluster:
     plane = dataclasses.replace(
         cluster.plane, client_rate=wanted.client_rate, apiserver_flags=tuple(wanted.apiserver_flags)
     )
-    admin = cluster.authority.client("admin", "podpin-admin", ["system:masters"])
-    write_admin(cluster, admin)
+    write_admin(cluster)
     node = Node(
         plane=plane,
         run=record.run,
@@ -277,9 +285,9 @@ def assemble(record: Record, wanted: Wanted, kwok: Path | None) -> LocalCluster:
     return cluster
 
 
-def write_admin(cluster: LocalCluster, admin: Any) -> None:
-    from tests.cluster.keys import write_kubeconfig
-
+def write_admin(cluster: LocalCluster) -> None:
+    """The kubeconfig that may do everything."""
+    admin = cluster.authority.client("admin", "podpin-admin", ["system:masters"])
     write_kubeconfig(
         cluster.kubeconfig, cluster.plane.server, cluster.authority.files.certificate, admin, "podpin-admin"
     )
@@ -312,10 +320,20 @@ def start_the_rest(
         cluster.parts.start(parts.scheduler)
     if wanted.full:
         start_node(cluster, node)
-    if kwok is not None:
-        from tests.cluster import kwok as pretended
+    elif kwok is not None:
+        start_pretended_node(cluster, kwok)
 
-        pretended.start(cluster, kwok)
+
+def start_pretended_node(cluster: LocalCluster, kwok: Path) -> None:
+    """A node that exists on paper, and kwok to say that its Pods run."""
+    # fmt: off
+    cluster.parts.start(Part("kwok", [
+        kwok / "kwok", f"--kubeconfig={cluster.kubeconfig}", "--manage-all-nodes=true",
+        f"--config={SOURCE / 'kwok' / 'stages.yaml'}", "--server-address=127.0.0.1:10247",
+        f"--node-ip={cluster.network.node}", f"--cidr={cluster.network.pods}",
+    ]))
+    # fmt: on
+    cluster.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": PRETENDED}})
 
 
 def start_node(cluster: LocalCluster, node: Node) -> None:
@@ -343,10 +361,16 @@ def wait_for_cluster(cluster: LocalCluster, node: Node, wanted: Wanted) -> None:
         cluster.parts.check(*watched)
         return bool(cluster.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "-o", "name"))
 
+    if wanted.kwok:
+        watched += ["kwok"]
+    name = node.name if wanted.full else PRETENDED
+
     def ready() -> bool:
         cluster.parts.check(*watched)
-        return node_is_ready(cluster, node.name)
+        return node_is_ready(cluster, name)
 
+    if wanted.kwok:
+        wait_for(ready, 60, "the pretended node to be ready")
     if wanted.full:
         log = cluster.parts.log("kubelet")
         wait_for(ready, 60, "the node to be ready", seen=lambda: f"the end of {log}:\n{last_lines(log)}")
@@ -370,7 +394,8 @@ def start_supervisor(record: Record, preparation: list[list[str]], *, owned: boo
     # fmt: off
     command = [
         "nsenter", f"--net=/run/netns/{record.network.namespace}",
-        "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--uts",
+        "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child=SIGKILL",
+        "--mount-proc", "--uts",
         "--", sys.executable, "-I", "-S", str(SOURCE / "supervisor.py"), str(settings),
     ]
     # fmt: on
@@ -383,7 +408,7 @@ def start_supervisor(record: Record, preparation: list[list[str]], *, owned: boo
             start_new_session=True,
             pass_fds=[reading] if reading is not None else [],
             cwd="/",
-            env=dict(os.environ) | {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/"},
         )
     CHILDREN[record.name] = (process, writing)
     if reading is not None:
@@ -399,6 +424,8 @@ def start_supervisor(record: Record, preparation: list[list[str]], *, owned: boo
     wait_for(answers, 20, "the namespaces' first process to answer", every=0.02)
     return record
 
+
+PRETENDED = "pretended"
 
 # This process's own clusters: the process to be waited for, and the lifeline that must stay open.
 CHILDREN: dict[str, tuple[subprocess.Popen[bytes], int | None]] = {}
@@ -419,11 +446,10 @@ def remove(record: Record) -> None:
     kill(record)
     with contextlib.suppress(FileNotFoundError):
         record.network.delete()
-    gone = wait_for_gone
-    gone(lambda: delete_cgroups(record.network.namespace), "the cgroups to be empty")
-    gone(lambda: state.forget(record), "the folders to be free")
+    wait_for_gone(lambda: delete_cgroups(record.network.namespace), "the cgroups to be empty")
+    wait_for_gone(lambda: state.forget(record), "the folders to be free")
     if not state.records():
-        forget_unreachable()
+        network.forget_unreachable()
         remove_own_folders()
         for folder in (RUN, DATA):
             shutil.rmtree(folder, ignore_errors=True)

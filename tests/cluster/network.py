@@ -1,8 +1,8 @@
 """Addresses: which ones a cluster has, the namespace they live in, and that nothing for them ever leaves this machine.
 
-Cluster number N is 10.200.N.0/30 (.1 the host's end, .2 the node), its Pods 10.244.N.0/24, its Services 10.96.N.0/24. The host
-has routes to all three through the node, so a test, a browser or the operator reaches Pods and Services by their own addresses.
-What is meant for a cluster that is down is unreachable, never sent to the machine's gateway.
+Cluster number N is 10.200.N.0/30 (.1 the host's end, .2 the node), its Pods 10.244.N.0/24, its Services 10.96.N.0/24.
+The host has routes to all three through the node, so a test, a browser or the operator reaches Pods and Services by
+their own addresses. What is meant for a cluster that is down is unreachable, never sent to the machine's gateway.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tests.cluster.commands import run, succeeds
 from tests.cluster.errors import ClusterError
 
 NODES, PODS, SERVICES = "10.200.0.0/16", "10.244.0.0/16", "10.96.0.0/16"
+ALL = f"{NODES},{PODS},{SERVICES}"
 NUMBERS = range(1, 255)
 PREFIX = "podpin"
 
@@ -93,6 +94,6 @@ def refuse_foreign_routes() -> None:
         for route in json.loads(run("ip", "-json", "route", "show", "root", network) or "[]"):
             if route.get("type") != "unreachable" and not route.get("dev", "").startswith(PREFIX):
                 raise ClusterError(
-                    f"this machine already has a route to {route['dst']} (by {route.get('dev', 'another route')}), a network that "
-                    f"the test cluster would use ({network}); use CLUSTER=kind or CLUSTER=current here"
+                    f"this machine already has a route to {route['dst']} (by {route.get('dev', 'another route')}), "
+                    f"a network that the test cluster would use ({network}); use CLUSTER=kind or CLUSTER=current here"
                 )

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-
 from tests.cluster.parts import Part
 from tests.cluster.toolchain import find
 
@@ -69,9 +68,9 @@ class Node:
         plugins, hosts = self.run / "cni", self.run / "registries"
         plugins.mkdir()
         (plugins / "10-podpin.conflist").write_text(json.dumps(self._network_plugins()))
-        for host, settings in self.registries.items():
-            (hosts / host).mkdir(parents=True)
-            (hosts / host / "hosts.toml").write_text(settings)
+        for address, text in self.registries.items():
+            (hosts / address).mkdir(parents=True)
+            (hosts / address / "hosts.toml").write_text(text)
         settings = self.run / "containerd.toml"
         settings.write_text(
             f"""\
@@ -120,6 +119,7 @@ state = "/run/containerd/state"
             "oomScoreAdj": 0,
             "serializeImagePulls": False,
             "resolvConf": str(self.run / "resolv.conf"),
+            "clusterDNS": ["127.0.0.1"],  # nobody answers there: a look-up in a Pod fails at once, too
             "registerNode": True,
             "evictionHard": {"memory.available": "10Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,
@@ -143,15 +143,23 @@ state = "/run/containerd/state"
         # fmt: off
         return Part("kube-proxy", [
             self.plane.binaries / "kube-proxy", f"--kubeconfig={client}", "--proxy-mode=iptables",
-            f"--hostname-override={self.name}", f"--cluster-cidr={self.network.pods}", "--iptables-min-sync-period=100ms",
+            f"--hostname-override={self.name}", f"--cluster-cidr={self.network.pods}",
+            "--iptables-min-sync-period=100ms",
             "--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s",
             "--conntrack-tcp-timeout-close-wait=0s", "--healthz-bind-address=127.0.0.1:10256",
         ])
         # fmt: on
 
     def _network_plugins(self) -> dict[str, object]:
-        """Each Pod has a cable to the node: all traffic is routed, so kube-proxy's rules see it without a bridge's help."""
-        addresses = {"type": "host-local", "ranges": [[{"subnet": self.network.pods}]], "routes": [{"dst": "0.0.0.0/0"}]}
+        """Each Pod has a cable to the node.
+
+        All traffic is routed, so kube-proxy's rules see it without a bridge's help.
+        """
+        addresses = {
+            "type": "host-local",
+            "ranges": [[{"subnet": self.network.pods}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        }
         return {
             "cniVersion": "0.4.0",
             "name": "podpin",

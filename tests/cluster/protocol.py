@@ -27,9 +27,14 @@ Feature = Literal[
 class Cluster(Protocol):
     """A cluster with a registry that both this machine and the node know by one name."""
 
-    name: str
-    kubeconfig: Path
-    kubectl: Kubectl
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kubeconfig(self) -> Path: ...
+
+    @property
+    def kubectl(self) -> Kubectl: ...
 
     @property
     def registry(self) -> Registry: ...

@@ -1,8 +1,8 @@
 """The two registries beside the node, and a small client for both.
 
-One is plain HTTP and open to all; one is TLS from the cluster's own authority and asks for a password. Both are Debian's
-docker-registry with settings of our own, and answer under the same HOST:PORT on the host and on the node, because podpin writes
-that name into what the node then pulls.
+One is plain HTTP and open to all; one is TLS from the cluster's own authority and asks for a password. Both are
+Debian's docker-registry with settings of our own, and answer under the same HOST:PORT on the host and on the node,
+because podpin writes that name into what the node then pulls.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import yaml
-
 from tests.cluster.errors import ClusterError
 from tests.cluster.parts import Part
 from tests.cluster.toolchain import find
@@ -32,8 +31,10 @@ OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-ACCEPT = ", ".join([OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST])
-ACCESS = re.compile(r'^(?P<peer>\S+) - \S+ \[[^]]*\] "(?P<verb>\S+) (?P<path>\S+) [^"]*" (?P<code>\d+) \d+ "[^"]*" "(?P<agent>[^"]*)"')
+ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
+ACCESS = re.compile(
+    r'^(?P<peer>\S+) - \S+ \[[^]]*\] "(?P<verb>\S+) (?P<path>\S+) [^"]*" (?P<code>\d+) \d+ "[^"]*" "(?P<agent>[^"]*)"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ class Registry:
         self._expect(202, "DELETE", f"/v2/{repository}/manifests/{digest}")
 
     def requests(self, agent: str = "", since: int = 0) -> list[Request]:
-        """Who asked what, from the access log; `since` is an earlier `position()`, `agent` a prefix of the user agent."""
+        """Who asked what, from the access log.
+
+        `since` is an earlier `position()`, `agent` a prefix of the user agent.
+        """
         if self.log is None:
             raise ClusterError(f"{self.address} keeps no access log that can be read here")
         with self.log.open("rb") as file:
@@ -177,10 +181,10 @@ def sha256(content: bytes) -> str:
 
 
 def hosts_toml(registry: Registry) -> str:
-    """How containerd is to reach it."""
+    """How containerd is to reach it; the empty table of mirrors is what containerd 1.6 insists on."""
     if registry.authority is None:
-        return f'server = "http://{registry.address}"\n'
-    return f'server = "https://{registry.address}"\nca = "{registry.authority}"\n'
+        return f'server = "http://{registry.address}"\n[host]\n'
+    return f'server = "https://{registry.address}"\nca = "{registry.authority}"\n[host]\n'
 
 
 def daemon(name: str, registry: Registry, folder: Path, data: Path, server: Pair | None = None) -> Part:

@@ -1,7 +1,7 @@
 """Which clusters there are on this machine: a folder each, a number each, and whose they are.
 
-A cluster is stale when its first process is gone, or when it belonged to a test process that is gone. The next `up` or `down
---all` removes those.
+A cluster is stale when its first process is gone, or when it belonged to a test process that is gone. The next `up`
+or `down --all` removes those.
 """
 
 from __future__ import annotations

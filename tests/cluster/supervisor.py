@@ -1,12 +1,15 @@
-"""The first process inside a cluster's namespaces: it starts the parts, reaps what they leave behind, and answers on a socket.
+"""The first process inside a cluster's namespaces: it starts the parts, reaps what they leave, answers on a socket.
 
-When it dies, the kernel ends everything it started and undoes every mount: that is how a cluster stops without a trace. It runs
-by path (`python supervisor.py SETTINGS`), so it imports the standard library alone. One request per connection, a line of JSON:
+When it dies, the kernel ends everything it started and undoes every mount: that is how a cluster stops without a
+trace. It runs by path (`python supervisor.py SETTINGS`), so it imports the standard library alone. One request per
+connection, a line of JSON:
 
-    {"do": "start", "part": NAME, "argv": [...], "log": FILE}    {"do": "stop", "part": NAME, "signal": 9}    {"do": "status"}
+    {"do": "start", "part": NAME, "argv": [...], "log": FILE}
+    {"do": "stop", "part": NAME, "signal": 9}
+    {"do": "status"}
 
-A test's cluster also has a lifeline: a pipe whose other end the test process holds. When that process is gone, however it went,
-the pipe ends and so does the cluster.
+A test's cluster also has a lifeline: a pipe whose other end the test process holds. When that process is gone,
+however it went, the pipe ends and so does the cluster.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What must be installed before a cluster can start, and getting it.
 
-Debian's packages come by apt where there is apt and this is root; anywhere else one sentence names what to install. Go is asked for
-only when something has to be built.
+Debian's packages come by apt where there is apt and this is root; anywhere else one sentence names what to install.
+Go is asked for only when something has to be built.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tests.cluster.commands import run, succeeds
 from tests.cluster.errors import ClusterError
 from tests.cluster.places import cache
 
-OTHER_WAYS = "CLUSTER=kind (needs Docker or Podman) and CLUSTER=current (your kubeconfig's current context) need no root"
+OTHER_WAYS = (
+    "CLUSTER=kind (needs Docker or Podman) and CLUSTER=current (your kubeconfig's current context) need no root"
+)
 GO = (1, 25)
 
 # program or file → Debian's package; a full node needs all of them
@@ -70,7 +72,8 @@ def ensure(needed: dict[str, str]) -> None:
     run("apt-get", "update", "-qq", env=environment)
     run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, env=environment, timeout=None)
     if not services_before and "docker-registry" in packages and Path("/run/systemd/system").is_dir():
-        # Debian starts a registry on port 5000 with the package; the test cluster runs its own and leaves the host's ports alone.
+        # Debian starts a registry on port 5000 with the package; the test cluster runs its own and leaves
+        # the host's ports alone.
         succeeds("systemctl", "disable", "--now", "docker-registry.service")
     still = missing(needed)
     if still:
@@ -78,7 +81,10 @@ def ensure(needed: dict[str, str]) -> None:
 
 
 def go() -> str:
-    """A Go new enough to build Kubernetes: the machine's, the virtual environment's, or one from PyPI kept in the cache."""
+    """A Go new enough to build Kubernetes.
+
+    The machine's, the virtual environment's, or one from PyPI kept in the cache.
+    """
     kept = cache() / "go"
     for candidate in (shutil.which("go"), str(Path(sys.executable).with_name("go")), str(kept / "bin" / "go")):
         if candidate and Path(candidate).exists() and go_version(candidate) >= GO:
