@@ -136,6 +136,7 @@ _ONE_TAG: Final = "must be one tag, such as 1.27: letters, digits, '_', '.' and 
 _NO_CONTAINER: Final = (
     "the template needs at least one container: list them under containers, and check how that is spelt"
 )
+_NO_WAY_ON: Final = "maxSurge 0 needs a maxUnavailable above 0: otherwise no Pod could ever be replaced"
 _RESERVED: Final = "keys that begin with podpin.dev/ are podpin's own: leave them out"
 
 BAD: Final[tuple[Bad, ...]] = (
@@ -233,7 +234,8 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("Recreate with a rolling update", _workload(strategy={"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}),
         "spec.workload.strategy", "rollingUpdate has no meaning with type Recreate: leave it out"),
     Bad("no surge and none unavailable", _strategy(maxSurge="0%", maxUnavailable=0), _UPDATE,
-        "maxSurge and maxUnavailable must not both be 0: then no Pod could ever be replaced"),
+        _NO_WAY_ON),
+    Bad("no surge alone", _strategy(maxSurge=0), _UPDATE, _NO_WAY_ON),
     Bad("a percentage without its sign", _strategy(maxSurge="25"), f"{_UPDATE}.maxSurge",
         "must be a number of Pods or a percentage such as 25%"),
     Bad("a negative surge", _strategy(maxSurge=-1), f"{_UPDATE}.maxSurge",

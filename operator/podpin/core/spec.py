@@ -208,16 +208,17 @@ class _RollingUpdate(Part):
     """How many Pods are replaced at a time."""
 
     max_surge: Amount | None = None
-    """How many Pods may run above replicas: a number or a percentage."""
+    """How many Pods may run above replicas: a number or a percentage; left out, 25%."""
     max_unavailable: Amount | None = None
-    """How many Pods may be missing below replicas: a number or a percentage."""
+    """How many Pods may be missing below replicas: a number or a percentage; left out, none."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        # Left out, maxUnavailable is 0 and maxSurge is not.
         Rule(
             "!has(self.maxSurge) || !(self.maxSurge == 0 || self.maxSurge == '0%') || "
-            "!has(self.maxUnavailable) || !(self.maxUnavailable == 0 || self.maxUnavailable == '0%')",
-            "maxSurge and maxUnavailable must not both be 0: then no Pod could ever be replaced",
-            lambda update: update.max_surge not in (0, "0%") or update.max_unavailable not in (0, "0%"),
+            "(has(self.maxUnavailable) && !(self.maxUnavailable == 0 || self.maxUnavailable == '0%'))",
+            "maxSurge 0 needs a maxUnavailable above 0: otherwise no Pod could ever be replaced",
+            lambda update: update.max_surge not in (0, "0%") or update.max_unavailable not in (None, 0, "0%"),
         ),
     )
 
