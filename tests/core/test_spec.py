@@ -159,3 +159,10 @@ def test_a_range_that_does_not_parse() -> None:
     assert found.reason == "InvalidPolicy"
     assert "'app'" in found.message
     assert "newest please" in found.message
+
+
+def test_an_image_of_the_template_that_is_no_image_name() -> None:
+    found = problem_of(parsed({"containers": [{"name": "app"}, {"name": "proxy", "image": f"envoy@{DIGEST[:-1]}"}]}))
+    assert found is not None
+    assert found.reason == "InvalidImage"
+    assert "'proxy'" in found.message

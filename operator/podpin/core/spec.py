@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 from pydantic import Field, ValidationError
 
 from podpin.core import names, policy
-from podpin.core.reference import ReferenceInvalid, parse_repository
+from podpin.core.reference import ReferenceInvalid, parse_reference, parse_repository
 from podpin.core.schema import DURATION_CEL, OPEN, Keyed, Part, Rule, Shaped, Span, Text
 
 if TYPE_CHECKING:
@@ -436,16 +436,25 @@ def _problems(spec: Spec) -> Iterator[Problem]:
         if sentence := policy.check(image.policy):
             yield Problem("InvalidPolicy", f"the policy of container {image.container!r}: {sentence}")
     for name, written in containers.items():
-        if name in managed:
-            continue
-        if not written:
-            yield Problem(
-                "ImageMissing",
-                f"container {name!r} has no image: write one in the template, or add the container to spec.images",
-            )
-        elif "@sha256:" not in written:
-            yield Problem(
-                "ImageNotPinned",
-                f"container {name!r} has the image {written!r} without a digest: add the container to spec.images, "
-                "or write its image with @sha256:",
-            )
+        if name not in managed and (problem := _unmanaged(name, written)):
+            yield problem
+
+
+def _unmanaged(name: str, written: str | None) -> Problem | None:
+    """What is wrong with a container whose image podpin does not choose: it too must run one exact image."""
+    if not written:
+        return Problem(
+            "ImageMissing",
+            f"container {name!r} has no image: write one in the template, or add the container to spec.images",
+        )
+    try:
+        exact = parse_reference(written).digest is not None
+    except ReferenceInvalid as error:
+        return Problem("InvalidImage", f"the image of container {name!r}: {error}")
+    if exact:
+        return None
+    return Problem(
+        "ImageNotPinned",
+        f"container {name!r} has the image {written!r} without a digest: add the container to spec.images, "
+        "or write its image with @sha256:",
+    )
