@@ -20,7 +20,7 @@ from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
 from podpin.core.reference import parse_pin, parse_repository
-from podpin.core.release import Record, Release
+from podpin.core.release import Record, Release, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import pull_failure, says_not_found
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
@@ -149,7 +149,7 @@ class Reconciler:
             if image.policy.digest is not None:
                 continue
             known = last.get(image.container)
-            if known is not None and known.source != report.source_of(image):
+            if known is not None and known.source != source_of(image):
                 known = None
             wishes[image.container] = Wish(
                 repository=parse_repository(image.repository),
@@ -254,24 +254,28 @@ class Reconciler:
         for action in decision.actions:
             if isinstance(action, Apply) and action.release is None:
                 fetching = asyncio.ensure_future(self._cluster.release(key, action.id))
-        for action in decision.actions:
-            match action:
-                case Write(release, record):
-                    await self._cluster.write_record(key, uid, release, record)
-                case Judge(record):
-                    await self._cluster.judge(key, record)
-                case Apply():
-                    release = action.release or (await fetching if fetching else None)
-                    if release is None:
-                        raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
-                    applied = await self._apply(rollout, action, release, stored)
-                    if applied is None:
-                        return
-                    status = report.with_workload(status, applied, key.name)
-                case Prune(id_):
-                    await self._cluster.prune(key, id_)
-                case _:
-                    assert_never(action)
+        try:
+            for action in decision.actions:
+                match action:
+                    case Write(release, record):
+                        await self._cluster.write_record(key, uid, release, record)
+                    case Judge(record):
+                        await self._cluster.judge(key, record)
+                    case Apply():
+                        whole = action.release or (await fetching if fetching else None)
+                        if whole is None:
+                            raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
+                        applied = await self._apply(rollout, action, whole, stored)
+                        if applied is None:
+                            return
+                        status = report.with_workload(status, applied, key.name)
+                    case Prune(id_):
+                        await self._cluster.prune(key, id_)
+                    case _:
+                        assert_never(action)
+        finally:
+            if fetching is not None:
+                fetching.cancel()
         if (
             status.workload is None
             and seen.workload is not None
@@ -373,6 +377,8 @@ def _resolution(look: Look | None) -> Resolution:
             return Resolved(tag, digest)
         case Failed(reason, message):
             return Unresolved(reason, message)
+        case _:
+            assert_never(look.outcome)
 
 
 def _is_stuck(pod: Pod) -> bool:

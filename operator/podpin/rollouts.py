@@ -59,7 +59,7 @@ class Rollouts:
         del self._held[key]
         return True
 
-    def keys(self) -> Iterator[Key]:
+    def __iter__(self) -> Iterator[Key]:
         """All keys, as they are now."""
         return iter(tuple(self._held))
 

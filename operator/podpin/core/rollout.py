@@ -19,14 +19,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from podpin.core import report
 from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
 from podpin.core.health import Blocked, Failing, Health, Healthy, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Resolved
 from podpin.core.reference import pin
-from podpin.core.release import REJECTED, STABLE, Images, Record, Release, Verdict, release_of, source_of
+from podpin.core.release import REJECTED, STABLE, Record, Release, Verdict, release_of, source_of
 from podpin.core.signals import Finding
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import CandidateStatus, RequestsStatus
@@ -99,11 +99,10 @@ class World:
         record = self.records.get(release)
         return self if record is None else self.with_record(record.judged(verdict, request))
 
-    def verdict(self, result: str, finding: Finding) -> Verdict:
+    def verdict(self, result: Literal["Stable", "Rejected"], finding: Finding) -> Verdict:
         """The newest verdict of this rollout."""
         order = 1 + max((_order(record) for record in self.records.values()), default=0)
-        assert result in (STABLE, REJECTED)
-        return Verdict(result, order, finding.reason, finding.message, self.started, self.now)  # type: ignore[arg-type]
+        return Verdict(result, order, finding.reason, finding.message, self.started, self.now)
 
     def say(self, notice: Notice) -> World:
         """The same world with something to announce."""
@@ -356,7 +355,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     )
     world = before if rollout.spec.suspend else _answer(settle(before))
     world = _adopt(world, wanted)
-    actions = _actions(rollout, rollout.spec, seen, before, world)
+    actions = _actions(rollout.spec, seen, before, world)
     refused = rollout.status.refused
     if refused is not None and any(isinstance(action, Apply) and action.intent == refused.intent for action in actions):
         return report.refused(rollout, refused.intent, refused.message, now)
@@ -498,7 +497,7 @@ def _adopt(world: World, wanted: Release | None) -> World:
     return world.with_record(Record(release=wanted.id, spec_hash=wanted.spec_hash, images=wanted.images))
 
 
-def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, world: World) -> tuple[Action, ...]:
+def _actions(spec: Spec, seen: Observation, before: World, world: World) -> tuple[Action, ...]:
     actions: list[Action] = []
     for release in world.written:
         record = world.records[release]
@@ -508,13 +507,12 @@ def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, wor
             actions.append(Write(world.wanted, record))
     running = world.record(world.running)
     if running is not None and not spec.suspend:
-        images: Images = running.images
-        intent = intent_of(spec.workload, running.release, images)
+        intent = intent_of(spec.workload, running.release, running.images)
         workload = seen.workload
         if workload is None or workload.release != running.release or workload.intent != intent or workload.drifted:
-            whole = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
-            release = replace(whole, images=images) if whole else None
-            actions.append(Apply(running.release, release, intent, workload.uid if workload else None))
+            wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
+            whole = replace(wanted, images=running.images) if wanted else None
+            actions.append(Apply(running.release, whole, intent, workload.uid if workload else None))
     actions.extend(Prune(record.release) for record in _surplus(world))
     return tuple(actions)
 

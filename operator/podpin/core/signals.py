@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from podpin.core.observation import Container, Pod, Run
@@ -41,25 +42,25 @@ NOT_FOUND: Final = re.compile(
 )
 NO_PLATFORM: Final = re.compile(
     r"no match for platform|no matching manifest|no image found in (?:image index|manifest list)|exec format error",
-    re.I,
+    re.IGNORECASE,
 )
 REFUSED: Final = re.compile(
-    r"unauthorized|denied|forbidden|authentication required|no basic auth credentials|\b40[13]\b", re.I
+    r"unauthorized|denied|forbidden|authentication required|no basic auth credentials|\b40[13]\b", re.IGNORECASE
 )
-UNTRUSTED: Final = re.compile(r"x509|certificate signed by unknown authority|certificate has expired", re.I)
+UNTRUSTED: Final = re.compile(r"x509|certificate signed by unknown authority|certificate has expired", re.IGNORECASE)
 REGISTRY_TROUBLE: Final = re.compile(
     r"too ?many ?requests|\b429\b|\b50[0234]\b|rate limit|service unavailable|bad gateway|gateway time-?out|internal server error"
     r"|i/o timeout|deadline exceeded|connection refused|connection reset|no such host|no route to host|network is unreachable"
     r"|TLS handshake timeout|unexpected EOF|: EOF|context canceled|temporary failure in name resolution|server misbehaving",
-    re.I,
+    re.IGNORECASE,
 )
 CANNOT_START: Final = re.compile(
     r"exec format error|no such file or directory|executable file not found|not a directory|permission denied|no command specified|is a directory",
-    re.I,
+    re.IGNORECASE,
 )
-CACHE_LAG: Final = re.compile(r"failed to sync (?:configmap|secret) cache", re.I)
+CACHE_LAG: Final = re.compile(r"failed to sync (?:configmap|secret) cache", re.IGNORECASE)
 PASSING: Final = re.compile(
-    r"deadline exceeded|is reserved for|context canceled|failed to reserve|no space left|cannot allocate memory", re.I
+    r"deadline exceeded|is reserved for|context canceled|failed to reserve|no space left|cannot allocate memory", re.IGNORECASE
 )
 
 
@@ -242,7 +243,7 @@ def had_been_ready(pod: Pod) -> bool:
     return bool(starts) and pod.ready_changed is not None and pod.ready_changed > min(starts)
 
 
-def _starts(container: Container) -> Iterable[object]:
+def _starts(container: Container) -> Iterable[datetime]:
     if container.running_since:
         yield container.running_since
     for run in (container.ended, container.last):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -158,12 +159,14 @@ class Cluster:
     # --- acting
 
     async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
-        """Create the record of a release; one that is there already is left as it is."""
+        """Create the record of a release; one that is there already is left as it is.
+
+        It is applied, not posted: only so does the API server store the data in its own spelling, without which it takes each
+        later change of the annotations for a change of the immutable data.
+        """
         body = record_manifest(key.name, key.namespace, owner_reference(key.name, uid), release, record)
-        try:
-            raw = await self.api.request("POST", _records(key), query={"fieldManager": names.FIELD_MANAGER}, body=body)
-        except Conflict:
-            raw = await self.api.request("GET", _record(key, release.id))
+        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        raw = await self.api.request("PATCH", _record(key, release.id), query=query, body=body, kind=APPLY)
         self._mine(self._records, key).put(raw)
 
     async def judge(self, key: Key, record: Record) -> None:
@@ -188,10 +191,8 @@ class Cluster:
 
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
-        try:
+        with contextlib.suppress(NotFound):
             await self.api.request("DELETE", _record(key, release))
-        except NotFound:
-            pass
         self._mine(self._records, key).drop(key.namespace, key.name, names.record_name(key.name, release))
 
     async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -256,12 +257,8 @@ def _deployment(key: Key) -> str:
     return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{names.workload_name(key.name)}"
 
 
-def _records(key: Key) -> str:
-    return f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions"
-
-
 def _record(key: Key, release: str) -> str:
-    return f"{_records(key)}/{names.record_name(key.name, release)}"
+    return f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions/{names.record_name(key.name, release)}"
 
 
 def _decoded(name: str, data: Mapping[str, Any]) -> dict[str, bytes]:

@@ -1,0 +1,67 @@
+# podpin: everything that a developer types. `make help` lists it.
+#
+# Each target sets up what it needs: a virtual environment in .venv, and for the cluster what tests/cluster/README.md says.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+READY := $(VENV)/.ready
+CRD := crds/imagerollouts.podpin.dev.yaml
+# CLUSTER=local (the default) | kind | current: which Kubernetes the tests and the demo use.
+export CLUSTER ?= local
+
+.DEFAULT_GOAL := help
+.PHONY: help setup fmt check test test-unit test-cluster demo bench crds diagram run image \
+        cluster-up cluster-down cluster-shell clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
+
+setup: $(READY) ## the virtual environment with podpin and its tools
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "podpin needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setting up $(VENV): about a minute the first time"
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: install your system's python3-venv package" >&2; exit 1; }
+	@$(RUN)/pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+fmt: $(READY) ## format the code and sort its imports
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix-only --quiet .
+
+check: $(READY) ## formatting, lint, types, layers, and that what is generated is current
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	@$(RUN)/python -m podpin.crd | diff -u $(CRD) - || { echo "$(CRD) is not what the models say: run make crds" >&2; exit 1; }
+
+test: test-unit test-cluster ## all tests, from nothing
+
+test-unit: $(READY) ## the tests that need no cluster
+	$(RUN)/pytest -m "not cluster"
+
+test-cluster: $(READY) ## the tests on a real cluster
+	$(RUN)/pytest -m cluster
+
+crds: $(READY) ## write crds/ from the models
+	$(RUN)/python -m podpin.crd > $(CRD)
+
+run: $(READY) ## podpin on this machine, against the current kubeconfig (ARGS="--namespace shop")
+	$(RUN)/podpin run $(ARGS)
+
+cluster-up: $(READY) ## start the test cluster and leave it running
+	$(RUN)/python -m tests.cluster up
+
+cluster-down: $(READY) ## stop it, leaving nothing behind
+	$(RUN)/python -m tests.cluster down
+
+cluster-shell: $(READY) ## a shell with KUBECONFIG and the registry's address set
+	$(RUN)/python -m tests.cluster shell
+
+clean: ## remove the virtual environment and all caches of this checkout
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""The one program: `podpin run`, also `python -m podpin run`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+from podpin import logs
+from podpin.errors import PodpinError
+from podpin.serve import serve
+from podpin.settings import parse_settings
+
+
+def main() -> None:
+    """Run podpin and exit with 0 when it was asked to stop, with 1 when it could not start."""
+    settings = parse_settings(sys.argv[1:])
+    logs.set_up(settings.log_format, settings.log_level)
+    try:
+        asyncio.run(serve(settings))
+    except PodpinError as error:
+        logging.getLogger("podpin").error("%s", error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

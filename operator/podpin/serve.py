@@ -1,0 +1,242 @@
+"""Puts the parts together, runs them until somebody says stop, and takes them apart again.
+
+Start: wait until the cluster lets podpin in, fill the mirrors, then let the workers at the queue. Stop, on SIGTERM or SIGINT:
+no new work, the writes in hand are finished, and the program ends within five seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import random
+import signal
+from collections.abc import Coroutine
+
+from podpin import __version__, clock, handlers, probes
+from podpin.adapters.kube import connection
+from podpin.adapters.kube.api import METADATA_LIST, Api
+from podpin.adapters.kube.cluster import Cluster
+from podpin.adapters.registry.client import RegistryClient
+from podpin.core import names
+from podpin.core.names import Key
+from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
+from podpin.poller import Poller
+from podpin.queue import WorkQueue
+from podpin.reconcile import Reconciler, load_access
+from podpin.rollouts import Rollouts
+from podpin.settings import Settings
+
+SWEEP_SECONDS = 600.0
+"""How often the list of ImageRollouts is compared with what the watch has told."""
+STOP_SECONDS = 4.0
+"""How long work in hand may take to finish once podpin is told to stop."""
+KNOCK_SECONDS = 5.0
+"""How often podpin asks again to be let in."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve ImageRollouts until SIGTERM or SIGINT. Raises Invalid where the settings name no usable cluster or address."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    configuration = await connection.load(settings.kubeconfig, settings.context)
+    podpin = Podpin(settings, Api(configuration), stop)
+    try:
+        await podpin.run(functools.partial(handlers.registry_of, configuration))
+    finally:
+        await podpin.close()
+
+
+class Podpin:
+    """All parts of one running podpin."""
+
+    def __init__(self, settings: Settings, api: Api, stop: asyncio.Event) -> None:
+        self._settings, self._api, self._stop = settings, api, stop
+        self._queue = WorkQueue()
+        self._rollouts = Rollouts()
+        self._cluster = Cluster(api, settings.namespaces, self._queue.add)
+        self._registry = RegistryClient(insecure_hosts=settings.insecure_registries)
+        self._poller = Poller(self._registry, functools.partial(load_access, self._cluster), self._queue.add)
+        self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
+        self._listed = asyncio.Event()
+        self._parts: dict[asyncio.Task[None], str] = {}
+        self._ended: str | None = None
+        self._let_in: str | None = "podpin has not reached the API server yet"
+
+    async def run(self, registry_of: handlers.RegistryOf) -> None:
+        """Run until the stop event is set."""
+        log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
+        probing = await probes.answer(self._settings.health_address, lambda: self._ended, self._unready)
+        try:
+            await self._until_stopped(self._knock())
+            if self._stop.is_set():
+                return
+            self._start("poller", self._poller.run())
+            for mirror in self._cluster.mirrors:
+                self._start("mirror", mirror.run())
+            await self._until_stopped(self._mirrored())
+            make = functools.partial(registry_of, self._rollouts, self._queue, self._gone)
+            self._start("watch", handlers.watch_forever(make, self._settings.namespaces, self._stop, self._listed))
+            self._start("sweep", self._sweep_forever())
+            workers = [self._start("worker", self._work()) for _ in range(self._settings.workers)]
+            await self._stop.wait()
+            log.info("stopping: finishing the work in hand")
+            self._queue.stop()
+            _, unfinished = await asyncio.wait(workers, timeout=STOP_SECONDS)
+            if unfinished:
+                log.warning("%d rollouts were still worked on; their next look will go on from there", len(unfinished))
+        finally:
+            await probing.cleanup()
+
+    async def close(self) -> None:
+        """End whatever still runs, and close all connections."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cluster.flush(), timeout=0.5)
+        for task in self._parts:
+            task.cancel()
+        await asyncio.gather(*self._parts, return_exceptions=True)
+        await self._registry.close()
+        await self._api.close()
+
+    def _start(self, part: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._parts[task] = part
+        task.add_done_callback(self._watch_over)
+        return task
+
+    def _watch_over(self, task: asyncio.Task[None]) -> None:
+        """No part may end unnoticed: the liveness probe fails, and the kubelet starts podpin anew."""
+        if self._stop.is_set() or task.cancelled():
+            return
+        error = task.exception()
+        self._ended = f"podpin's {self._parts[task]} has ended: {error!r}"
+        log.error("%s", self._ended, exc_info=error)
+
+    async def _until_stopped(self, work: Coroutine[object, object, None]) -> None:
+        """Do something, or give it up when podpin is told to stop."""
+        tasks = {asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()
+
+    async def _knock(self) -> None:
+        """Wait until the API server answers, knows ImageRollouts, and lets podpin read them and what it makes of them."""
+        while (lacking := await self._lacking()) is not None:
+            if lacking != self._let_in:
+                log.warning("%s Trying again every %.0f s.", lacking, KNOCK_SECONDS)
+            self._let_in = lacking
+            await asyncio.sleep(KNOCK_SECONDS)
+        self._let_in = None
+
+    async def _lacking(self) -> str | None:
+        for namespace in self._settings.namespaces or ("",):
+            where = f"/namespaces/{namespace}" if namespace else ""
+            for group, resource in ((f"apis/{names.API_VERSION}", names.PLURAL), *_CHILDREN):
+                try:
+                    await self._api.request(
+                        "GET", f"/{group}{where}/{resource}", query={"limit": "1"}, accept=METADATA_LIST
+                    )
+                except Denied as error:
+                    return f"podpin may not read {resource}{f' in namespace {namespace}' if namespace else ''}: {error}. Apply manifests/rbac.yaml."
+                except NotFound:
+                    return "The cluster does not know ImageRollouts. Apply crds/imagerollouts.podpin.dev.yaml."
+                except PodpinError as error:
+                    return str(error)
+        return None
+
+    async def _mirrored(self) -> None:
+        await asyncio.gather(*(mirror.synced.wait() for mirror in self._cluster.mirrors))
+
+    def _unready(self) -> str | None:
+        if self._let_in or self._ended:
+            return self._let_in or self._ended
+        if not all(mirror.synced.is_set() for mirror in self._cluster.mirrors) or not self._listed.is_set():
+            return "podpin is still reading the cluster"
+        return next((mirror.trouble for mirror in self._cluster.mirrors if mirror.trouble), None)
+
+    # --- work
+
+    async def _work(self) -> None:
+        while (key := await self._queue.get()) is not None:
+            try:
+                wait = await self._reconciler.reconcile(key)
+            except Conflict as error:
+                log.debug("%s: %s", key, error)
+                self._queue.failed(key)
+            except NotFound as error:
+                await self._check(key)
+                log.debug("%s: %s", key, error)
+                self._queue.failed(key)
+            except PodpinError as error:
+                at_least = error.retry_after or 0.0 if isinstance(error, Unavailable) else 0.0
+                pause = self._queue.failed(key, at_least)
+                log.log(logging.WARNING if pause > 1.0 else logging.INFO, "%s: %s", key, error)
+            except Exception:
+                log.exception("%s: podpin has a bug; trying again", key)
+                self._queue.failed(key, 1.0)
+            else:
+                self._queue.succeeded(key)
+                if wait is not None:
+                    self._queue.add_later(key, wait.total_seconds())
+            finally:
+                self._queue.done(key)
+
+    def _gone(self, key: Key) -> None:
+        self._reconciler.forget(key)
+        self._queue.forget(key)
+
+    async def _check(self, key: Key) -> None:
+        """A write found nothing: the rollout may be gone without the watch having told."""
+        try:
+            body = await self._api.request(
+                "GET", f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}/{key.name}"
+            )
+        except NotFound:
+            if self._rollouts.drop(key):
+                self._gone(key)
+        except PodpinError as error:
+            log.info("%s: %s", key, error)
+        else:
+            self._rollouts.put(body)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                await self._sweep()
+            except PodpinError as error:
+                log.warning("the list of ImageRollouts could not be compared: %s", error)
+
+    async def _sweep(self) -> None:
+        """Find what the watch has missed: rollouts that are gone, new or newer."""
+        listed: set[Key] = set()
+        for namespace in self._settings.namespaces or ("",):
+            where = f"/namespaces/{namespace}" if namespace else ""
+            query = {"limit": "500"}
+            while True:
+                page = await self._api.request(
+                    "GET", f"/apis/{names.API_VERSION}{where}/{names.PLURAL}", query=query, accept=METADATA_LIST
+                )
+                for item in page.get("items") or ():
+                    key = Key(item["metadata"]["namespace"], item["metadata"]["name"])
+                    listed.add(key)
+                    if (self._rollouts.version(key) or 0) < int(item["metadata"]["resourceVersion"]):
+                        await self._check(key)
+                        self._queue.add(key, bulk=True)
+                if not page["metadata"].get("continue"):
+                    break
+                query["continue"] = page["metadata"]["continue"]
+        missed = [key for key in self._rollouts if key not in listed and key.namespace]
+        for key in missed:
+            await self._check(key)
+        if missed:
+            log.info("the watch had missed %d deletions", len(missed))
+
+
+_CHILDREN = (("apis/apps/v1", "deployments"), ("apis/apps/v1", "controllerrevisions"), ("api/v1", "pods"))
