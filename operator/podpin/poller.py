@@ -1,0 +1,722 @@
+"""Looks at repositories, again and again, on behalf of all rollouts that follow them.
+
+What follows a repository with the same credentials shares one poller (a group, below), whatever the number of
+rollouts: one look costs one list of the tags, if a policy chooses among them, and one HEAD for each tag that was
+chosen. So a thousand rollouts of one tag cost one HEAD per interval.
+
+The reconciler says what a rollout follows (`follow`), asks for a look at once (`look_now`), and is woken when an
+answer has changed. It never waits here, and nothing here decides anything: choosing is `core.policy`, what follows
+from it `core.rollout`.
+
+How it is built, for ten thousand repositories in little memory:
+
+    key ──▶ follower ──▶ party ──▶ group ──▶ heap of when each group is due ──▶ looks under way
+
+A follower is one container of one rollout. A party is all followers of a repository whose credentials come from the
+same place: those are read before each look, and only then is it known which parties share what they may see, hence a
+group. There is one heap and one task that starts looks; a look has a task while it lasts. A host with no look under
+way may always begin one, so a slow registry holds up nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import logging
+import math
+import random
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+
+from podpin.core.policy import NoMatch, advance, choose, needs_registry, needs_tags
+from podpin.core.policy.choice import Choice
+from podpin.core.semver import RangeInvalid
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from podpin.core.keyring import Access
+    from podpin.core.names import Key
+    from podpin.core.reference import Repository
+    from podpin.core.spec import Policy
+
+MOST_LOOKS: Final = 64
+"""How many looks may be under way before hosts that have one already must wait."""
+MOST_LOOKS_PER_HOST: Final = 8
+MOST_LOADS: Final = 16
+"""How many credentials one look reads at a time."""
+FIRST_BACKOFF: Final = 5.0
+"""Seconds until the first retry when a registry was unavailable; each further one waits twice as long."""
+LONGEST_WAIT: Final = 3600.0
+"""Seconds that a registry may ask us to stay away, where the interval is shorter."""
+FRESH: Final = 2.0
+"""Seconds for which an answer also serves a follower that comes after it: at a start, many come for the same."""
+_FIRST_SPREAD: Final = 5
+"""How many times `jitter` the second look of a group is spread, so that the crowd of a start disperses."""
+
+log = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """All registries. Its methods raise podpin.errors."""
+
+    async def list_tags(self, repository: Repository, access: Access) -> tuple[str, ...]:
+        """All tags of the repository."""
+
+    async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
+        """The digest that the tag names. One HEAD where it is still the `known` one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSource:
+    """Where a rollout's credentials come from: names of objects in its own namespace, never what they hold."""
+
+    namespace: str
+    pull_secrets: tuple[str, ...] = ()
+    template_secrets: tuple[str, ...] = ()
+    service_account: str = "default"
+    ca_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one container of a rollout follows.
+
+    `interval` is in seconds. `chosen` and `known` are the tag and the digest that the rollout's status holds for this
+    very policy, or None: no lower version than `chosen` is found again by accident. When `chosen` goes back to None,
+    the choice is made afresh.
+    """
+
+    repository: Repository
+    policy: Policy
+    interval: float
+    source: AccessSource
+    chosen: str | None = None
+    known: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The image that the policy takes now."""
+
+    tag: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why there is no answer.
+
+    `reason` is one word in CamelCase, `message` a sentence for the user that stays the same while the cause does.
+    """
+
+    reason: str
+    message: str
+
+
+Outcome: TypeAlias = Found | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of the newest look.
+
+    `at` is when it began, in the poller's monotonic seconds: whatever happened in the registry before is in it.
+    `last` is the newest image that was found for this wish, this time or earlier.
+    """
+
+    outcome: Outcome
+    at: float
+    last: Found | None = None
+
+
+class _State(Enum):
+    RESTING = auto()
+    WAITING = auto()
+    LOOKING = auto()
+
+
+class _Follower:
+    """One container of one rollout.
+
+    `mark` is the highest tag found, `asked` the time at which a look was asked for that has not been done yet.
+    """
+
+    __slots__ = ("asked", "key", "look", "mark", "party", "wish")
+
+    def __init__(self, key: Key, wish: Wish) -> None:
+        self.key = key
+        self.wish = wish
+        self.mark = wish.chosen
+        self.look: Look | None = None
+        self.asked: float | None = None
+        self.party: _Party | None = None
+
+
+class _Party:
+    """All followers of a repository whose credentials come from one place."""
+
+    __slots__ = ("followers", "group", "source")
+
+    def __init__(self, source: AccessSource, group: _Group) -> None:
+        self.source = source
+        self.group = group
+        self.followers: list[_Follower] = []
+
+
+class _Group:
+    """Parties that see the same of one repository, and the schedule of its looks.
+
+    `fingerprint` is None until the credentials of its then only party could be read. `due` is the time of its valid
+    entry in the heap, `pace` the interval that it was planned by, and `failures` counts the looks in a row that found
+    something unavailable.
+    """
+
+    __slots__ = ("due", "failures", "fingerprint", "looked_at", "pace", "parties", "repository", "state")
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.fingerprint: str | None = None
+        self.parties: list[_Party] = []
+        self.state = _State.RESTING
+        self.due = math.inf
+        self.pace = math.inf
+        self.looked_at: float | None = None
+        self.failures = 0
+
+    def followers(self) -> Iterator[_Follower]:
+        return itertools.chain.from_iterable(party.followers for party in self.parties)
+
+
+class Poller:
+    """All that is followed, by all rollouts. For one event loop.
+
+    `load_access` reads credentials from where a source says they are; it raises podpin.errors. `wake` is called, from
+    within the event loop, with the key of a rollout whose answers have changed. `monotonic` gives seconds and `rng`
+    numbers in [0, 1). `jitter` is the share by which intervals are drawn out at random.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        load_access: Callable[[AccessSource], Awaitable[Access]],
+        wake: Callable[[Key], None],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: Callable[[], float] = random.random,
+        jitter: float = 0.1,
+    ) -> None:
+        self._registry = registry
+        self._load_access = load_access
+        self._wake = wake
+        self._monotonic = monotonic
+        self._rng = rng
+        self._jitter = jitter
+        self._keys: dict[Key, dict[str, _Follower]] = {}
+        self._parties: dict[tuple[Repository, AccessSource], _Party] = {}
+        self._groups: dict[tuple[Repository, str], _Group] = {}
+        self._heap: list[tuple[float, int, _Group]] = []
+        self._tiebreak = itertools.count()
+        self._waiting: dict[str, deque[_Group]] = {}
+        self._under_way: dict[str, int] = {}
+        self._all_under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+
+    # --- what the reconciler asks
+
+    def follow(self, key: Key, wishes: Mapping[str, Wish]) -> dict[str, Look | None]:
+        """Say all that a rollout follows, by container, and learn what is known of it now.
+
+        To be called at each reconcile: it costs next to nothing where nothing changed. None is what has not been
+        looked at yet; a look is under way or about to be, and `wake` is called when it is done.
+        """
+        followers = self._keys.get(key)
+        if followers is None:
+            followers = self._keys[key] = {}
+        for container in [container for container in followers if container not in wishes]:
+            self._leave(followers.pop(container))
+        for container, wish in wishes.items():
+            follower = followers.get(container)
+            if follower is None or not _continues(follower.wish, wish):
+                if follower is not None:
+                    self._leave(follower)
+                follower = followers[container] = _Follower(key, wish)
+                self._join(follower)
+            elif follower.wish != wish:
+                self._renew(follower, wish)
+        if not followers:
+            del self._keys[key]
+        return {container: follower.look for container, follower in followers.items()}
+
+    def look_now(self, key: Key) -> float:
+        """Ask for a look at all that the rollout follows, at once, whatever the schedule says.
+
+        Returns the time: a `Look` with that `at` or a later one is the one that was asked for. `wake` is called when
+        it is done, even if it changed nothing.
+        """
+        now = self._monotonic()
+        for follower in self._keys.get(key, {}).values():
+            if follower.party is None:
+                self._tell(follower, _without_registry(follower.wish.policy), now)
+                self._wake(key)
+            else:
+                follower.asked = now
+                self._call(follower.party.group)
+        return now
+
+    def forget(self, key: Key) -> None:
+        """Follow nothing any more on behalf of this rollout."""
+        for follower in self._keys.pop(key, {}).values():
+            self._leave(follower)
+
+    # --- who follows what
+
+    def _join(self, follower: _Follower) -> None:
+        wish = follower.wish
+        if not needs_registry(wish.policy):
+            follower.look = _look_at(_without_registry(wish.policy), self._monotonic(), None)
+            return
+        party = self._parties.get((wish.repository, wish.source))
+        if party is None:
+            group = _Group(wish.repository)
+            party = self._parties[wish.repository, wish.source] = _Party(wish.source, group)
+            group.parties.append(party)
+        answer = self._fresh_answer(party.group, follower)
+        follower.party = party
+        party.followers.append(follower)
+        if answer is None:
+            self._call(party.group)
+        else:
+            follower.look = answer
+            follower.mark = _mark(answer.outcome, follower.mark)
+            self._hasten(party.group, wish.interval)
+
+    def _renew(self, follower: _Follower, wish: Wish) -> None:
+        """The same is followed, but the status has moved on, or the interval is another one."""
+        if wish.chosen != follower.wish.chosen:
+            follower.mark = wish.chosen
+        follower.wish = wish
+        if follower.party is not None:
+            self._hasten(follower.party.group, wish.interval)
+
+    def _leave(self, follower: _Follower) -> None:
+        party = follower.party
+        if party is None:
+            return
+        follower.party = None
+        party.followers.remove(follower)
+        if not party.followers:
+            del self._parties[party.group.repository, party.source]
+            self._take_out(party)
+
+    def _take_out(self, party: _Party) -> None:
+        """Take a party out of its group, and forget the group that is empty then."""
+        group = party.group
+        group.parties.remove(party)
+        if not group.parties:
+            self._rename(group, None)
+
+    def _rename(self, group: _Group, fingerprint: str | None) -> None:
+        if group.fingerprint is not None:
+            del self._groups[group.repository, group.fingerprint]
+        group.fingerprint = fingerprint
+        if fingerprint is not None:
+            self._groups[group.repository, fingerprint] = group
+
+    def _move(self, party: _Party, fingerprint: str) -> None:
+        """Put a party where its credentials belong. Its followers get a look through them at once."""
+        self._take_out(party)
+        group = self._groups.get((party.group.repository, fingerprint))
+        if group is None:
+            group = _Group(party.group.repository)
+            self._rename(group, fingerprint)
+        for follower in party.followers:
+            answer = self._fresh_answer(group, follower)
+            if answer is not None:
+                self._tell(follower, answer.outcome, answer.at)
+            elif follower.look is not None:
+                follower.asked = self._monotonic()  # what it was told may not hold for the new credentials
+        party.group = group
+        group.parties.append(party)
+        if _is_awaited(group):
+            self._call(group)
+
+    def _fresh_answer(self, group: _Group, follower: _Follower) -> Look | None:
+        """What another follower of the group, with the same policy, was told just now, if it holds for this one too."""
+        oldest = self._monotonic() - FRESH
+        for other in group.followers():
+            look = other.look
+            if (
+                look is not None
+                and look.at >= oldest
+                and isinstance(look.outcome, Found)
+                and other.wish.policy == follower.wish.policy
+            ):
+                tag = look.outcome.tag
+                if advance(follower.wish.policy, follower.mark, Choice(tag, None)) == Choice(tag, None):
+                    return look
+        return None
+
+    # --- when to look
+
+    def _call(self, group: _Group) -> None:
+        """Look at once. One that is under way is not disturbed: when it ends without the answer, another follows."""
+        if group.state is _State.WAITING:
+            queue = self._waiting[group.repository.host]
+            if queue[0] is not group:
+                queue.appendleft(group)
+        elif group.state is _State.RESTING:
+            self._plan(group, self._monotonic())
+
+    def _hasten(self, group: _Group, interval: float) -> None:
+        """Look earlier than planned if this interval is shorter than the one that the plan was made for."""
+        if group.state is _State.RESTING and group.looked_at is not None and interval < group.pace:
+            group.pace = interval
+            self._plan(group, min(group.due, group.looked_at + interval * (1 + self._jitter * self._rng())))
+
+    def _rest(self, group: _Group, trouble: Unavailable | None) -> None:
+        """Plan the next look after one that has ended, or after one that could not begin."""
+        interval = group.pace = min(follower.wish.interval for follower in group.followers())
+        if trouble is None:
+            spread = self._jitter * (_FIRST_SPREAD if group.looked_at is None else 1)
+            group.failures = 0
+            wait = interval * (1 + spread * self._rng())
+        else:
+            wait = min(FIRST_BACKOFF * 2 ** min(group.failures, 16), interval) * (0.75 + 0.5 * self._rng())
+            group.failures += 1
+            if trouble.retry_after is not None:
+                asked = trouble.retry_after * (1 + self._jitter * self._rng())
+                wait = min(max(wait, asked), max(interval, LONGEST_WAIT))
+        self._plan(group, self._monotonic() + wait)
+
+    def _plan(self, group: _Group, due: float) -> None:
+        group.due = due
+        heapq.heappush(self._heap, (due, next(self._tiebreak), group))
+        if self._heap[0][2] is group:
+            self._news.set()
+        # Entries of groups that were called or forgotten since stay behind; they must not become the most.
+        if len(self._heap) > 2 * len(self._parties) + 64:
+            self._heap = [entry for entry in self._heap if _is_valid(entry)]
+            heapq.heapify(self._heap)
+
+    async def run(self) -> None:
+        """Look when it is time, until cancelled."""
+        try:
+            while True:
+                self._news.clear()
+                self._queue_due()
+                self._start_waiting()
+                await self._until_due()
+        finally:
+            tasks = list(self._tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_due(self) -> None:
+        """Sleep until the next look is due or something has changed."""
+        wait = self._heap[0][0] - self._monotonic() if self._heap else None
+        try:
+            async with asyncio.timeout(wait):
+                await self._news.wait()
+        except TimeoutError:
+            pass
+
+    def _queue_due(self) -> None:
+        now = self._monotonic()
+        while self._heap and self._heap[0][0] <= now:
+            entry = heapq.heappop(self._heap)
+            group = entry[2]
+            if _is_valid(entry):
+                group.due = math.inf
+                group.state = _State.WAITING
+                self._waiting.setdefault(group.repository.host, deque()).append(group)
+
+    def _start_waiting(self) -> None:
+        """Start the looks that may start: always one per host, and more as far as the limits allow."""
+        for host, queue in list(self._waiting.items()):
+            while queue and self._may_start(host):
+                group = queue.popleft()
+                if group.state is not _State.WAITING:
+                    continue  # it was called to the front of the queue, and this is its old place
+                if not group.parties:
+                    group.state = _State.RESTING
+                    continue
+                group.state = _State.LOOKING
+                self._under_way[host] = self._under_way.get(host, 0) + 1
+                self._all_under_way += 1
+                task = asyncio.create_task(self._look(group))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            if not queue:
+                del self._waiting[host]
+
+    def _may_start(self, host: str) -> bool:
+        here = self._under_way.get(host, 0)
+        return here == 0 or (here < MOST_LOOKS_PER_HOST and self._all_under_way < MOST_LOOKS)
+
+    # --- looking
+
+    async def _look(self, group: _Group) -> None:
+        """One look: read the credentials, ask the registry, tell the followers, plan the next."""
+        trouble: Unavailable | None = None
+        try:
+            trouble = await self._look_through(group, self._monotonic())
+        except Exception:
+            log.exception("looking at %s failed", group.repository)
+            failed = Failed("InternalError", f"podpin failed to look at {group.repository}: its log says why.")
+            for follower in list(group.followers()):
+                self._tell(follower, failed, self._monotonic())
+            trouble = Unavailable(failed.message)
+        finally:
+            self._end_look(group, trouble)
+
+    def _end_look(self, group: _Group, trouble: Unavailable | None) -> None:
+        host = group.repository.host
+        self._all_under_way -= 1
+        self._under_way[host] -= 1
+        if not self._under_way[host]:
+            del self._under_way[host]
+        group.state = _State.RESTING
+        if group.parties:
+            if _is_awaited(group):
+                self._call(group)
+            else:
+                self._rest(group, trouble)
+            group.looked_at = self._monotonic()
+        self._news.set()
+
+    async def _look_through(self, group: _Group, at: float) -> Unavailable | None:
+        """Look, and return the trouble if the registry or the credentials were not available."""
+        access, trouble = await self._enter(group, at)
+        if access is None:
+            return trouble
+        inquiry = _Inquiry(self._registry, group.repository, access, _known_digests(group))
+        questions = dict.fromkeys(_Question(follower.wish.policy, follower.mark) for follower in group.followers())
+        answers = {question: await inquiry.answer(question) for question in questions}
+        # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
+        for follower in list(group.followers()):
+            answer = answers.get(_Question(follower.wish.policy, follower.mark))
+            if answer is not None:
+                self._tell(follower, answer, at)
+        return inquiry.trouble
+
+    async def _enter(self, group: _Group, at: float) -> tuple[Access | None, Unavailable | None]:
+        """Read the credentials of all parties, send those elsewhere that see something else by now, and enter with
+        the rest.
+
+        Returns an access to look through, or None where nobody is left who could look; then also whether it is worth
+        trying again soon.
+        """
+        access: Access | None = None
+        trouble: Unavailable | None = None
+        parties = list(group.parties)
+        for start in range(0, len(parties), MOST_LOADS):
+            batch = parties[start : start + MOST_LOADS]
+            for party, loaded in zip(batch, await self._load(batch), strict=True):
+                if party.group is not group or not party.followers:
+                    continue  # it has left meanwhile
+                if isinstance(loaded, PodpinError):
+                    trouble = loaded if isinstance(loaded, Unavailable) else None
+                    self._shut_out(party, loaded, at, trouble)
+                    continue
+                fingerprint = loaded.fingerprint_for(group.repository)
+                if fingerprint != group.fingerprint:
+                    if len(group.parties) > 1 or (group.repository, fingerprint) in self._groups:
+                        self._move(party, fingerprint)
+                        continue
+                    self._rename(group, fingerprint)
+                access = loaded
+        return access, trouble
+
+    async def _load(self, parties: Sequence[_Party]) -> Sequence[Access | PodpinError]:
+        async def load(source: AccessSource) -> Access | PodpinError:
+            try:
+                return await self._load_access(source)
+            except PodpinError as error:
+                return error
+
+        if len(parties) == 1:
+            return [await load(parties[0].source)]
+        return await asyncio.gather(*(load(party.source) for party in parties))
+
+    def _shut_out(self, party: _Party, error: PodpinError, at: float, trouble: Unavailable | None) -> None:
+        """Tell a party that its credentials cannot be read, and let it try again alone."""
+        for follower in list(party.followers):
+            self._tell(follower, _failed(error, _SECRET_REASONS), at)
+        if len(party.group.parties) == 1:
+            self._rename(party.group, None)
+            return
+        self._take_out(party)
+        party.group = _Group(party.group.repository)
+        party.group.parties.append(party)
+        self._rest(party.group, trouble)
+
+    def _tell(self, follower: _Follower, outcome: Outcome, at: float) -> None:
+        before = follower.look
+        follower.look = _look_at(outcome, at, before)
+        follower.mark = _mark(outcome, follower.mark)
+        changed = before is None or before.outcome != outcome
+        if follower.asked is not None and at >= follower.asked:
+            follower.asked = None
+            changed = True
+        if changed:
+            self._wake(follower.key)
+
+
+class _Question(NamedTuple):
+    """What followers ask of a look; equal for those who get the same answer."""
+
+    policy: Policy
+    mark: str | None
+
+
+class _Inquiry:
+    """The questions of one look at one repository: tags are listed once, each chosen tag is resolved once.
+
+    `trouble` is set when the registry turns out to be unavailable; nothing more is asked of it then.
+    """
+
+    def __init__(self, registry: Registry, repository: Repository, access: Access, known: Mapping[str, str]) -> None:
+        self.trouble: Unavailable | None = None
+        self._registry = registry
+        self._repository = repository
+        self._access = access
+        self._known = known
+        self._tags: Sequence[str] | Failed | None = None
+        self._resolved: dict[str, Outcome] = {}
+
+    async def answer(self, question: _Question) -> Outcome:
+        policy, mark = question
+        tags: Sequence[str] | Failed = await self._list() if needs_tags(policy) else ()
+        if isinstance(tags, Failed):
+            return tags
+        if tags:
+            await asyncio.sleep(0)  # choosing among thousands takes milliseconds: let the others in before each time
+        try:
+            new = choose(policy, tags)
+            choice = advance(policy, mark, new)
+        except RangeInvalid as error:
+            return Failed("PolicyInvalid", str(error))
+        if isinstance(choice, NoMatch):
+            return Failed("NoMatchingTag", choice.message)
+        if choice.digest is not None:
+            return Found(choice.tag, choice.digest)
+        assert choice.tag is not None, "a choice names a tag or a digest"
+        outcome = await self._resolve(choice.tag)
+        if choice != new and isinstance(outcome, Failed) and outcome.reason == _TAG_NOT_FOUND:
+            return Failed(_TAG_NOT_FOUND, _withdrawn(choice.tag, self._repository))
+        return outcome
+
+    async def _list(self) -> Sequence[str] | Failed:
+        if self._tags is None:
+            self._tags = self._given_up()
+        if self._tags is None:
+            try:
+                self._tags = await self._registry.list_tags(self._repository, self._access)
+            except PodpinError as error:
+                self._tags = self._note(error, {NotFound: "RepositoryNotFound", **_REGISTRY_REASONS})
+        return self._tags
+
+    async def _resolve(self, tag: str) -> Outcome:
+        outcome = self._resolved.get(tag) or self._given_up()
+        if outcome is None:
+            try:
+                digest = await self._registry.resolve(self._repository, tag, self._access, known=self._known.get(tag))
+                outcome = Found(tag, digest)
+            except PodpinError as error:
+                outcome = self._note(error, {NotFound: _TAG_NOT_FOUND, **_REGISTRY_REASONS})
+            self._resolved[tag] = outcome
+        return outcome
+
+    def _given_up(self) -> Failed | None:
+        return None if self.trouble is None else _failed(self.trouble, _REGISTRY_REASONS)
+
+    def _note(self, error: PodpinError, reasons: _Reasons) -> Failed:
+        if isinstance(error, Unavailable):
+            self.trouble = error
+        return _failed(error, reasons)
+
+
+_TAG_NOT_FOUND: Final = "TagNotFound"
+
+_Reasons: TypeAlias = "Mapping[type[PodpinError], str]"
+
+_REGISTRY_REASONS: Final[_Reasons] = {
+    Denied: "RegistryDenied",
+    Untrusted: "RegistryUntrusted",
+    Invalid: "RegistryRefused",
+    PodpinError: "RegistryUnavailable",
+}
+_SECRET_REASONS: Final[_Reasons] = {
+    NotFound: "SecretMissing",
+    Invalid: "SecretInvalid",
+    Denied: "SecretDenied",
+    PodpinError: "SecretUnavailable",
+}
+
+
+def _failed(error: PodpinError, reasons: _Reasons) -> Failed:
+    """The reason is that of the error's own class, or the general one."""
+    return Failed(reasons.get(type(error), reasons[PodpinError]), str(error))
+
+
+def _withdrawn(tag: str, repository: Repository) -> str:
+    return (
+        f"Tag {tag} of {repository}, the highest version chosen so far, is gone. podpin does not go back to a lower "
+        "one by itself: push it again, or change the policy so that it no longer fits."
+    )
+
+
+def _mark(outcome: Outcome, before: str | None) -> str | None:
+    """The high-water mark after a look: what was found, since that is never lower than what was before."""
+    return outcome.tag if isinstance(outcome, Found) and outcome.tag is not None else before
+
+
+def _look_at(outcome: Outcome, at: float, before: Look | None) -> Look:
+    last = outcome if isinstance(outcome, Found) else before.last if before is not None else None
+    return Look(outcome, at, last)
+
+
+def _without_registry(policy: Policy) -> Outcome:
+    """The answer to a policy that knows it already."""
+    choice = choose(policy, ())
+    if isinstance(choice, Choice) and choice.digest is not None:
+        return Found(choice.tag, choice.digest)
+    return Failed("PolicyInvalid", "The policy names no image.")
+
+
+def _continues(before: Wish, now: Wish) -> bool:
+    """Whether what was found for the one holds for the other."""
+    return before.repository == now.repository and before.policy == now.policy and before.source == now.source
+
+
+def _is_awaited(group: _Group) -> bool:
+    """Whether somebody waits for a look that has not been done yet."""
+    return any(follower.look is None or follower.asked is not None for follower in group.followers())
+
+
+def _is_valid(entry: tuple[float, int, _Group]) -> bool:
+    due, _, group = entry
+    return group.state is _State.RESTING and group.due == due and bool(group.parties)
+
+
+def _known_digests(group: _Group) -> dict[str, str]:
+    """By tag, the digest that somebody in the group has already: what was found before, or else what stands in a
+    status."""
+    known: dict[str, str] = {}
+    for follower in group.followers():
+        wish = follower.wish
+        if wish.chosen is not None and wish.known is not None:
+            known.setdefault(wish.chosen, wish.known)
+    for follower in group.followers():
+        last = follower.look.last if follower.look is not None else None
+        if last is not None and last.tag is not None:
+            known[last.tag] = last.digest
+    return known

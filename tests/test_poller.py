@@ -1,0 +1,882 @@
+"""The poller, with a scripted registry and in virtual time: an hour of polling takes milliseconds and never varies."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import selectors
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from podpin.core.keyring import Access, Credential, Keyring
+from podpin.core.names import Key
+from podpin.core.reference import Repository
+from podpin.core.spec import DigestPolicy, Policy, SemverPolicy, TagPolicy
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
+from podpin.poller import (
+    FIRST_BACKOFF,
+    MOST_LOOKS,
+    MOST_LOOKS_PER_HOST,
+    AccessSource,
+    Failed,
+    Found,
+    Look,
+    Poller,
+    Wish,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+INTERVAL = 300.0
+WEB = Repository("one.example.com", "shop/web")
+API = Repository("one.example.com", "shop/api")
+ELSEWHERE = Repository("two.example.com", "shop/web")
+SHOP = AccessSource("shop")
+BANK = AccessSource("bank", pull_secrets=("bank-registry",))
+ONE = Key("shop", "one")
+TWO = Key("shop", "two")
+
+
+class Jumping(selectors.SelectSelector):
+    """Where a loop would sleep, its clock jumps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            assert timeout is not None, "nothing will ever happen again"
+            self.now += timeout
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self.clock = Jumping()
+        super().__init__(self.clock)
+
+    def time(self) -> float:
+        return self.clock.now
+
+
+def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(story)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def tag(name: str) -> Policy:
+    return Policy(tag=TagPolicy(name=name))
+
+
+def semver(wanted: str) -> Policy:
+    return Policy(semver=SemverPolicy(range=wanted))
+
+
+def digest_of(text: str) -> str:
+    return "sha256:" + text.encode().hex().ljust(64, "0")[:64]
+
+
+def access_with(password: str) -> Access:
+    return Access(Keyring((("one.example.com", Credential("user", password)),)))
+
+
+@dataclass(frozen=True)
+class Request:
+    at: float
+    what: str
+    repository: Repository
+    tag: str | None
+    access: Access
+    known: str | None
+
+
+@dataclass
+class FakeRegistry:
+    """A registry whose tags are in `digests`. `failure` says what goes wrong, `delay` how long each request takes."""
+
+    digests: dict[Repository, dict[str, str]] = field(default_factory=dict)
+    failure: Callable[[Request], Exception | None] = lambda _: None
+    delay: Callable[[Request], float] = lambda _: 0.01
+    requests: list[Request] = field(default_factory=list)
+    under_way: Counter[str] = field(default_factory=Counter)
+    most_under_way: Counter[str] = field(default_factory=Counter)
+
+    def push(self, repository: Repository, name: str, content: str = "") -> None:
+        self.digests.setdefault(repository, {})[name] = digest_of(content or name)
+
+    def count(self, what: str, repository: Repository = WEB) -> int:
+        return sum(request.what == what and request.repository == repository for request in self.requests)
+
+    async def list_tags(self, repository: Repository, access: Access) -> tuple[str, ...]:
+        await self._answer(Request(now(), "list", repository, None, access, None))
+        if repository not in self.digests:
+            raise NotFound(f"Repository {repository} does not exist.")
+        return tuple(self.digests[repository])
+
+    async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
+        await self._answer(Request(now(), "head", repository, tag, access, known))
+        if tag not in self.digests.get(repository, {}):
+            raise NotFound(f"Tag {tag} of {repository} does not exist.")
+        return self.digests[repository][tag]
+
+    async def _answer(self, request: Request) -> None:
+        self.requests.append(request)
+        host = request.repository.host
+        self.under_way[host] += 1
+        self.most_under_way[host] = max(self.most_under_way[host], self.under_way[host])
+        try:
+            await asyncio.sleep(self.delay(request))
+        finally:
+            self.under_way[host] -= 1
+        failure = self.failure(request)
+        if failure is not None:
+            raise failure
+
+
+@dataclass
+class World:
+    """A poller at work, with all that it touches."""
+
+    poller: Poller
+    registry: FakeRegistry
+    accesses: dict[AccessSource, Access | Exception]
+    loads: list[AccessSource]
+    woken: list[Key]
+
+    def follow(self, key: Key, policy: Policy, repository: Repository = WEB, **rest: Any) -> Look | None:
+        wish = Wish(repository, policy, **{"interval": INTERVAL, "source": SHOP, **rest})
+        return self.poller.follow(key, {"app": wish})["app"]
+
+    def outcome(self, key: Key) -> Found | Failed | None:
+        """What is known, asked without changing what is followed."""
+        look = self.look(key)
+        return None if look is None else look.outcome
+
+    def look(self, key: Key) -> Look | None:
+        return self.poller._keys[key]["app"].look
+
+
+def story(tell: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
+    """A test told as a coroutine over a world whose poller runs."""
+
+    async def play() -> None:
+        registry = FakeRegistry()
+        accesses: dict[AccessSource, Access | Exception] = {}
+        loads: list[AccessSource] = []
+        woken: list[Key] = []
+
+        async def load_access(source: AccessSource) -> Access:
+            loads.append(source)
+            await asyncio.sleep(0.001)
+            access = accesses.get(source, Access())
+            if isinstance(access, Exception):
+                raise access
+            return access
+
+        poller = Poller(registry, load_access, woken.append, monotonic=now, rng=lambda: 0.5, jitter=0.1)
+        running = asyncio.create_task(poller.run())
+        try:
+            await tell(World(poller, registry, accesses, loads, woken))
+            assert not running.done()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+        assert not poller._tasks
+
+    def test() -> None:
+        in_virtual_time(play())
+
+    test.__name__ = tell.__name__
+    test.__doc__ = tell.__doc__
+    return test
+
+
+@story
+async def test_the_first_look_comes_at_once_and_wakes(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    assert world.follow(ONE, tag("latest")) is None
+    await asyncio.sleep(1)
+    found = Found("latest", digest_of("latest"))
+    assert world.follow(ONE, tag("latest")) == Look(found, 0.0, found)
+    assert world.woken == [ONE]
+
+
+@story
+async def test_a_quiet_hour_costs_one_head_per_interval_and_wakes_nobody(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(1)
+    world.woken.clear()
+    await asyncio.sleep(3600)
+    assert world.registry.count("list") == 0
+    assert 10 <= world.registry.count("head") <= 1 + 3600 / INTERVAL
+    assert {request.known for request in world.registry.requests[1:]} == {digest_of("latest")}
+    assert world.woken == []
+
+
+@story
+async def test_a_thousand_rollouts_of_one_tag_cost_one_head(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    keys = [Key(f"namespace-{number}", "web") for number in range(1000)]
+    for key in keys:
+        world.follow(key, tag("latest"), source=AccessSource(key.namespace))
+    await asyncio.sleep(60)
+    assert world.registry.count("head") <= 2
+    assert sorted(world.woken) == sorted(keys)
+    world.woken.clear()
+    world.registry.requests.clear()
+    world.registry.push(WEB, "latest", "moved")
+    await asyncio.sleep(1.5 * INTERVAL)
+    assert world.registry.count("head") == 1
+    assert sorted(world.woken) == sorted(keys)
+    assert {world.outcome(key) for key in keys} == {Found("latest", digest_of("moved"))}
+
+
+@story
+async def test_those_who_come_one_after_the_other_at_a_start_share_an_answer(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    for number in range(100):
+        world.follow(Key("shop", str(number)), semver("*"), chosen="1.0.0" if number % 2 else None)
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)
+    assert world.registry.count("list") <= 2
+    assert all(world.outcome(Key("shop", str(number))) == Found("1.0.0", digest_of("1.0.0")) for number in range(100))
+
+
+@story
+async def test_a_rollout_that_comes_later_gets_a_look_of_its_own(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(10)
+    world.registry.push(WEB, "latest", "newer")
+    assert world.follow(TWO, tag("latest")) is None
+    await asyncio.sleep(1)
+    assert world.outcome(TWO) == world.outcome(ONE) == Found("latest", digest_of("newer"))
+
+
+@story
+async def test_a_look_lists_once_and_resolves_each_chosen_tag_once(world: World) -> None:
+    for name in ("1.0.0", "1.1.0", "2.0.0", "edge"):
+        world.registry.push(WEB, name)
+    policies = [semver("*"), semver(">=1"), semver("^1"), tag("edge"), tag("2.0.0")]
+    for number, policy in enumerate(policies):
+        world.follow(Key("shop", str(number)), policy)
+    await asyncio.sleep(1)
+    assert world.registry.count("list") == 1
+    assert sorted(str(request.tag) for request in world.registry.requests if request.what == "head") == [
+        "1.1.0",
+        "2.0.0",
+        "edge",
+    ]
+    tags = [outcome.tag for n in range(5) if isinstance(outcome := world.outcome(Key("shop", str(n))), Found)]
+    assert tags == ["2.0.0", "2.0.0", "1.1.0", "edge", "2.0.0"]
+
+
+@story
+async def test_only_those_are_woken_whose_answer_changed(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "2.0.0")
+    world.follow(ONE, semver("^1"))
+    world.follow(TWO, semver("^2"))
+    await asyncio.sleep(1)
+    world.woken.clear()
+    world.registry.push(WEB, "2.1.0")
+    await asyncio.sleep(2 * INTERVAL)
+    assert world.woken == [TWO]
+
+
+@story
+async def test_several_containers_of_a_rollout_are_answered_by_name(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.push(API, "1.0.0")
+    wishes = {
+        "web": Wish(WEB, tag("latest"), INTERVAL, SHOP),
+        "api": Wish(API, semver("*"), INTERVAL, SHOP),
+        "fixed": Wish(API, Policy(digest=DigestPolicy(value=digest_of("fixed"))), INTERVAL, SHOP),
+    }
+    world.poller.follow(ONE, wishes)
+    await asyncio.sleep(1)
+    looks = world.poller.follow(ONE, wishes)
+    assert {name: look.outcome for name, look in looks.items() if look is not None} == {
+        "web": Found("latest", digest_of("latest")),
+        "api": Found("1.0.0", digest_of("1.0.0")),
+        "fixed": Found(None, digest_of("fixed")),
+    }
+    del wishes["web"]
+    assert set(world.poller.follow(ONE, wishes)) == {"api", "fixed"}
+
+
+@story
+async def test_a_digest_costs_no_request_and_no_credentials(world: World) -> None:
+    fixed = Policy(digest=DigestPolicy(value=digest_of("fixed")))
+    look = world.follow(ONE, fixed)
+    assert look is not None
+    assert look.outcome == Found(None, digest_of("fixed"))
+    await asyncio.sleep(INTERVAL)
+    asked = world.poller.look_now(ONE)
+    look = world.follow(ONE, fixed)
+    assert look is not None
+    assert look.at >= asked
+    assert world.woken == [ONE]
+    assert world.registry.requests == []
+    assert world.loads == []
+
+
+@story
+async def test_following_the_same_again_asks_nothing(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    for _ in range(100):
+        world.follow(ONE, semver("*"))
+        await asyncio.sleep(0.1)
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"))
+    await asyncio.sleep(1)
+    assert len(world.registry.requests) == 2
+    assert world.woken == [ONE]
+
+
+@story
+async def test_another_policy_is_another_question(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "2.0.0")
+    world.follow(ONE, semver("^1"))
+    await asyncio.sleep(10)
+    assert world.follow(ONE, semver("^2")) is None
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("2.0.0", digest_of("2.0.0"))
+    assert world.follow(ONE, semver("^2"), API) is None
+
+
+@story
+async def test_what_stands_in_status_saves_fetching_what_is_known(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"))
+    await asyncio.sleep(1)
+    assert world.registry.requests[-1].known == digest_of("1.0.0")
+
+
+# --- never back by accident
+
+
+@story
+async def test_a_stale_list_does_not_move_the_choice_back(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    world.woken.clear()
+
+    async def stale(repository: Repository, access: Access) -> tuple[str, ...]:
+        return ("1.0.0",)
+
+    world.registry.list_tags = stale  # type: ignore[method-assign]
+    await asyncio.sleep(3 * INTERVAL)
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+    assert world.woken == []
+
+
+@story
+async def test_a_tag_that_is_gone_is_said_to_be_gone_and_the_last_image_stays_known(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    del world.registry.digests[WEB]["1.1.0"]
+    await asyncio.sleep(2 * INTERVAL)
+    look = world.look(ONE)
+    assert look is not None
+    assert isinstance(look.outcome, Failed)
+    assert look.outcome.reason == "TagNotFound"
+    assert "1.1.0 of one.example.com/shop/web, the highest version chosen so far, is gone" in look.outcome.message
+    assert look.last == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_the_mark_of_the_status_holds_after_a_restart(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("*"), chosen="1.1.0")
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "TagNotFound"
+
+
+@story
+async def test_choosing_afresh_may_go_back(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.follow(ONE, semver("*"), chosen="1.1.0")
+    await asyncio.sleep(1)
+    del world.registry.digests[WEB]["1.1.0"]
+    world.follow(ONE, semver("*"), chosen=None)
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+# --- when it goes wrong
+
+# Which request fails, how, the reason, and the wait until the next look in seconds.
+FAILURES: dict[str, tuple[str, PodpinError | None, str | None, tuple[float, float]]] = {
+    "nothing fails": ("list", None, None, (INTERVAL, 1.5 * INTERVAL)),
+    "the repository does not exist": ("list", NotFound("no."), "RepositoryNotFound", (INTERVAL, 1.5 * INTERVAL)),
+    "the tag does not exist": ("head", NotFound("no."), "TagNotFound", (INTERVAL, 1.5 * INTERVAL)),
+    "the list is refused": ("list", Denied("no."), "RegistryDenied", (INTERVAL, 1.5 * INTERVAL)),
+    "the tag is refused": ("head", Denied("no."), "RegistryDenied", (INTERVAL, 1.5 * INTERVAL)),
+    "the certificate is not trusted": ("list", Untrusted("no."), "RegistryUntrusted", (INTERVAL, 1.5 * INTERVAL)),
+    "the request is wrong": ("head", Invalid("no."), "RegistryRefused", (INTERVAL, 1.5 * INTERVAL)),
+    "the registry is down": ("list", Unavailable("no."), "RegistryUnavailable", (3, 7)),
+    "the registry goes down half-way": ("head", Unavailable("no."), "RegistryUnavailable", (3, 7)),
+    "the registry says when": ("list", Unavailable("no.", retry_after=60), "RegistryUnavailable", (60, 67)),
+    "the registry wants an hour": ("list", Unavailable("no.", retry_after=3600), "RegistryUnavailable", (3600, 3601)),
+    "the registry wants a year": ("list", Unavailable("no.", retry_after=3e7), "RegistryUnavailable", (3600, 3601)),
+    "the registry wants no wait": ("list", Unavailable("no.", retry_after=0), "RegistryUnavailable", (3, 7)),
+}
+
+
+@pytest.mark.parametrize(("what", "error", "reason", "wait"), FAILURES.values(), ids=FAILURES)
+def test_failures(what: str, error: PodpinError | None, reason: str | None, wait: tuple[float, float]) -> None:
+    @story
+    async def told(world: World) -> None:
+        world.registry.push(WEB, "1.0.0")
+        world.registry.failure = lambda request: error if request.what == what else None
+        world.follow(ONE, semver("*"))
+        await asyncio.sleep(1)
+        if reason is None:
+            assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+        else:
+            assert world.outcome(ONE) == Failed(reason, "no.")
+        assert world.woken == [ONE]
+        await asyncio.sleep(2 * wait[1])
+        second = [request.at for request in world.registry.requests if request.what == "list"][1]
+        assert wait[0] <= second <= wait[1]
+        assert world.woken == [ONE]
+
+    told()
+
+
+@story
+async def test_no_tag_matches_and_the_message_says_why(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("^2"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "NoMatchingTag"
+    assert "1.0.0" in outcome.message
+
+
+@story
+async def test_a_range_that_does_not_parse_is_answered_too(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("one"))
+    world.follow(TWO, semver("*"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "PolicyInvalid"
+    assert world.outcome(TWO) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_retries_wait_longer_each_time_but_no_longer_than_the_interval(world: World) -> None:
+    world.registry.failure = lambda _: Unavailable("down.")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(5000)
+    times = [request.at for request in world.registry.requests]
+    waits = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert waits[:6] == pytest.approx([FIRST_BACKOFF * 2**n for n in range(6)], rel=0.1)
+    assert waits[6:] == pytest.approx([INTERVAL] * len(waits[6:]), rel=0.1)
+    assert len(waits) > 8
+
+
+@story
+async def test_a_registry_that_comes_back_is_noticed_and_the_interval_holds_again(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(1)
+    found = world.outcome(ONE)
+    world.registry.failure = lambda _: Unavailable("down.")
+    await asyncio.sleep(1.5 * INTERVAL)
+    look = world.look(ONE)
+    assert look is not None
+    assert (look.outcome, look.last) == (Failed("RegistryUnavailable", "down."), found)
+    world.registry.failure = lambda _: None
+    await asyncio.sleep(INTERVAL)
+    assert world.outcome(ONE) == found
+    assert world.woken == [ONE, ONE, ONE]
+    world.registry.requests.clear()
+    await asyncio.sleep(3600)
+    assert 10 <= len(world.registry.requests) <= 12
+
+
+@story
+async def test_after_one_request_went_unanswered_a_look_asks_no_more(world: World) -> None:
+    world.registry.failure = lambda _: Unavailable("down.")
+    for number in range(10):
+        world.follow(Key("shop", str(number)), tag(f"tag-{number}"))
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    assert len(world.registry.requests) == 1
+    assert world.outcome(ONE) == world.outcome(Key("shop", "9")) == Failed("RegistryUnavailable", "down.")
+
+
+@story
+async def test_a_bug_is_told_and_does_not_stop_the_others(world: World) -> None:
+    world.registry.push(API, "latest")
+    world.registry.failure = lambda request: KeyError("bug") if request.repository == WEB else None
+    world.follow(ONE, tag("latest"), WEB)
+    world.follow(TWO, tag("latest"), API)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "InternalError"
+    assert "bug" not in outcome.message
+    assert isinstance(world.outcome(TWO), Found)
+    world.registry.push(WEB, "latest")
+    world.registry.failure = lambda _: None
+    await asyncio.sleep(10)
+    assert isinstance(world.outcome(ONE), Found)
+
+
+# --- asked for
+
+
+@story
+async def test_a_look_that_was_asked_for_comes_at_once_and_wakes_even_if_nothing_changed(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"))
+    await asyncio.sleep(100)
+    world.woken.clear()
+    asked = world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.at >= asked == 100
+    assert world.woken == [ONE]
+    await asyncio.sleep(INTERVAL - 10)
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_asking_while_a_look_is_under_way_brings_another(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.delay = lambda _: 10
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(5)
+    world.registry.push(WEB, "latest", "newer")
+    asked = world.poller.look_now(ONE)
+    assert world.poller.look_now(ONE) == asked
+    await asyncio.sleep(10)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.at < asked
+    await asyncio.sleep(10)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.at >= asked
+    assert look.outcome == Found("latest", digest_of("newer"))
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_a_thousand_that_ask_together_cost_one_look(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    keys = [Key("shop", str(number)) for number in range(1000)]
+    for key in keys:
+        world.follow(key, tag("latest"))
+    await asyncio.sleep(10)
+    world.woken.clear()
+    world.registry.requests.clear()
+    for key in keys:
+        world.poller.look_now(key)
+    await asyncio.sleep(1)
+    assert len(world.registry.requests) == 1
+    assert sorted(world.woken) == sorted(keys)
+
+
+@story
+async def test_asking_does_not_wait_for_a_backoff(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.failure = lambda _: Unavailable("down.", retry_after=250)
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(1)
+    world.registry.failure = lambda _: None
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert isinstance(world.outcome(ONE), Found)
+
+
+@story
+async def test_asking_for_what_nobody_follows_does_nothing(world: World) -> None:
+    world.poller.look_now(ONE)
+    world.poller.forget(ONE)
+    assert world.poller.follow(ONE, {}) == {}
+    await asyncio.sleep(INTERVAL)
+    assert (world.registry.requests, world.loads, world.woken) == ([], [], [])
+
+
+@story
+async def test_asking_without_end_leaves_no_heap_behind(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    for _ in range(1000):
+        world.poller.look_now(ONE)
+        await asyncio.sleep(1)
+    assert len(world.poller._heap) < 100
+
+
+# --- the schedule
+
+
+@story
+async def test_the_smallest_interval_of_a_group_counts(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"), interval=3600)
+    await asyncio.sleep(100)
+    world.follow(TWO, tag("latest"), interval=60)
+    await asyncio.sleep(600)
+    assert 9 <= len(world.registry.requests) <= 12
+    world.poller.forget(TWO)
+    await asyncio.sleep(100)
+    world.registry.requests.clear()
+    await asyncio.sleep(3000)
+    assert len(world.registry.requests) == 0
+
+
+@story
+async def test_a_shorter_interval_takes_effect_at_once(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"), interval=3600)
+    await asyncio.sleep(100)
+    world.follow(ONE, tag("latest"), interval=60)
+    await asyncio.sleep(10)
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_what_is_forgotten_is_not_looked_at_and_leaves_nothing(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.delay = lambda _: 1
+    for key in (ONE, TWO):
+        world.follow(key, tag("latest"))
+    world.follow(Key("shop", "three"), tag("latest"), API)
+    await asyncio.sleep(0.5)
+    world.poller.forget(ONE)
+    world.poller.forget(TWO)
+    await asyncio.sleep(10)
+    world.poller.forget(Key("shop", "three"))
+    world.registry.requests.clear()
+    await asyncio.sleep(3600)
+    assert world.registry.requests == []
+    assert world.woken == [Key("shop", "three")]
+    poller = world.poller
+    assert (poller._keys, poller._parties, poller._groups, poller._waiting, poller._under_way) == ({}, {}, {}, {}, {})
+    assert poller._heap == []
+
+
+def test_many_repositories_do_not_march_in_step() -> None:
+    async def play() -> None:
+        registry = FakeRegistry()
+        drawn = iter(range(10**9))
+
+        async def load_access(source: AccessSource) -> Access:
+            return Access()
+
+        poller = Poller(registry, load_access, lambda _: None, monotonic=now, rng=lambda: next(drawn) * 0.618 % 1)
+        for number in range(1000):
+            repository = Repository(f"host-{number}.example.com", "web")
+            registry.push(repository, "latest")
+            poller.follow(Key("shop", str(number)), {"app": Wish(repository, tag("latest"), INTERVAL, SHOP)})
+        running = asyncio.create_task(poller.run())
+        await asyncio.sleep(10)
+        assert len(asyncio.all_tasks()) == 2
+        registry.requests.clear()
+        await asyncio.sleep(2 * INTERVAL)
+        second = Counter(int(request.at) // 10 for request in registry.requests[:1000])
+        assert max(second.values()) < 150
+        running.cancel()
+        await asyncio.wait([running])
+
+    in_virtual_time(play())
+
+
+@story
+async def test_a_slow_registry_delays_nobody_elses_looks(world: World) -> None:
+    world.registry.delay = lambda request: 0.01 if request.repository == ELSEWHERE else 1000
+    slow = [Repository(f"slow-{number % 20}.example.com", f"web-{number}") for number in range(2000)]
+    for number, repository in enumerate(slow):
+        world.registry.push(repository, "latest")
+        world.follow(Key("slow", str(number)), tag("latest"), repository)
+    await asyncio.sleep(1)
+    world.registry.push(ELSEWHERE, "latest")
+    world.follow(ONE, tag("latest"), ELSEWHERE)
+    await asyncio.sleep(1)
+    assert isinstance(world.outcome(ONE), Found)
+    assert max(world.registry.most_under_way.values()) <= MOST_LOOKS_PER_HOST
+    assert sum(world.registry.most_under_way.values()) <= MOST_LOOKS + len(world.registry.most_under_way)
+    assert len(asyncio.all_tasks()) <= MOST_LOOKS + 30
+
+
+@story
+async def test_a_crowd_at_one_host_is_served_in_turn_and_one_that_is_called_goes_first(world: World) -> None:
+    crowd = [Repository("one.example.com", f"web-{number}") for number in range(200)]
+    world.registry.delay = lambda _: 1
+    for number, repository in enumerate(crowd):
+        world.registry.push(repository, "latest")
+        world.follow(Key("crowd", str(number)), tag("latest"), repository)
+    await asyncio.sleep(1)
+    world.poller.look_now(Key("crowd", "199"))
+    await asyncio.sleep(2)
+    assert isinstance(world.outcome(Key("crowd", "199")), Found)
+    assert world.outcome(Key("crowd", "198")) is None
+    await asyncio.sleep(200 / MOST_LOOKS_PER_HOST + 2)
+    assert len(world.registry.requests) == 200
+    assert all(isinstance(world.outcome(Key("crowd", str(number))), Found) for number in range(200))
+
+
+# --- credentials
+
+
+@story
+async def test_different_credentials_never_share_a_look(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.accesses[BANK] = access_with("secret")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(1)
+    assert {request.access for request in world.registry.requests} == {Access(), access_with("secret")}
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_equal_credentials_from_different_places_share_a_look(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    sources = [AccessSource(f"namespace-{number}", ("registry",)) for number in range(50)]
+    for source in sources:
+        world.accesses[source] = access_with("secret")
+        world.follow(Key(source.namespace, "web"), tag("latest"), source=source)
+    await asyncio.sleep(1)
+    world.registry.requests.clear()
+    world.loads.clear()
+    await asyncio.sleep(1.5 * INTERVAL)
+    assert len(world.registry.requests) == 1
+    assert sorted(world.loads, key=str) == sorted(sources, key=str)
+
+
+@story
+async def test_a_source_whose_credentials_change_moves_to_those_who_have_the_same(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.accesses[BANK] = access_with("old")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(1)
+    world.accesses[BANK] = Access()
+    await asyncio.sleep(2 * INTERVAL)
+    world.registry.requests.clear()
+    await asyncio.sleep(10 * INTERVAL)
+    assert {request.access for request in world.registry.requests} == {Access()}
+    assert len(world.registry.requests) <= 10
+    assert len(world.poller._groups) == 1
+    assert world.woken.count(ONE) == 1
+
+
+@story
+async def test_one_of_many_whose_credentials_change_leaves_the_others_in_peace(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(1)
+    world.registry.failure = lambda request: Denied("no.") if request.access == access_with("wrong") else None
+    world.accesses[BANK] = access_with("wrong")
+    await asyncio.sleep(2 * INTERVAL)
+    assert world.outcome(TWO) == Failed("RegistryDenied", "no.")
+    assert isinstance(world.outcome(ONE), Found)
+    assert world.woken.count(ONE) == 1
+
+
+# What reading the credentials runs into, the reason, and the longest wait until they are read again, in seconds.
+SECRETS: dict[str, tuple[Exception | None, str | None, float]] = {
+    "nothing": (None, None, 1.5 * INTERVAL),
+    "a Secret that is missing": (NotFound("Secret x is missing."), "SecretMissing", 1.5 * INTERVAL),
+    "a Secret of the wrong type": (Invalid("Secret x is wrong."), "SecretInvalid", 1.5 * INTERVAL),
+    "no right to read it": (Denied("May not read Secret x."), "SecretDenied", 1.5 * INTERVAL),
+    "an API server that is away": (Unavailable("No API server."), "SecretUnavailable", 100),
+}
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "among others"])
+@pytest.mark.parametrize(("error", "reason", "wait"), SECRETS.values(), ids=SECRETS)
+def test_credentials_that_cannot_be_read(error: Exception | None, reason: str | None, wait: float, alone: bool) -> None:
+    @story
+    async def told(world: World) -> None:
+        world.registry.push(WEB, "latest")
+        found = Found("latest", digest_of("latest"))
+        if not alone:
+            world.follow(TWO, tag("latest"))
+        world.follow(ONE, tag("latest"), source=BANK)
+        await asyncio.sleep(1)
+        assert world.outcome(ONE) == found
+        if error is not None:
+            world.accesses[BANK] = error
+        await asyncio.sleep(1.4 * INTERVAL)
+        look = world.look(ONE)
+        assert look is not None
+        assert look.outcome == (found if error is None else Failed(str(reason), str(error)))
+        assert look.last == found
+        world.accesses.pop(BANK, None)
+        await asyncio.sleep(3 * wait)
+        assert world.outcome(ONE) == found
+        assert world.woken.count(ONE) == (1 if error is None else 3)
+        if not alone:
+            assert world.outcome(TWO) == found
+            assert world.woken.count(TWO) == 1
+        assert len(world.poller._groups) == 1
+
+    told()
+
+
+@story
+async def test_credentials_are_kept_by_nobody_between_looks(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.accesses[SHOP] = access_with("secret")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(1)
+    world.registry.requests.clear()
+    kept = [group.fingerprint for group in world.poller._groups.values()]
+    assert kept == [access_with("secret").fingerprint_for(WEB)]
+    follower = world.poller._keys[ONE]["app"]
+    party = follower.party
+    assert party is not None
+    for thing in (follower, party, party.group):
+        assert not any(isinstance(getattr(thing, name), Access) for name in thing.__slots__)
+
+
+def test_stopping_ends_what_is_under_way() -> None:
+    async def play() -> None:
+        registry = FakeRegistry(delay=lambda _: 1000)
+
+        async def load_access(source: AccessSource) -> Access:
+            return Access()
+
+        poller = Poller(registry, load_access, lambda _: None, monotonic=now)
+        poller.follow(ONE, {"app": Wish(WEB, tag("latest"), INTERVAL, SHOP)})
+        running = asyncio.create_task(poller.run())
+        await asyncio.sleep(1)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert now() == 1
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    in_virtual_time(play())
