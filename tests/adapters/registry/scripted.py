@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime as dt
 import hashlib
@@ -81,6 +82,7 @@ class Scripted:
     host: str = ""
     rules: dict[str, list[Reply]] = field(default_factory=dict)
     seen: list[web.BaseRequest] = field(default_factory=list)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
 
     def on(self, what: str, *replies: Reply) -> None:
         self.rules[what] = list(replies)
@@ -106,6 +108,11 @@ class Scripted:
     def authorizations(self) -> list[str | None]:
         return [request.headers.get("Authorization") for request in self.seen]
 
+    async def silence(self, request: web.BaseRequest) -> web.StreamResponse:
+        """An answer that does not come, for as long as the test lasts."""
+        await self.closing.wait()
+        return web.Response()
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.seen.append(request)
         for key in (f"{request.method} {request.path_qs}", f"{request.method} {request.path}", "*"):
@@ -128,6 +135,7 @@ async def serving(name: str = "127.0.0.1", tls: ssl.SSLContext | None = None) ->
     try:
         yield scripted
     finally:
+        scripted.closing.set()
         await runner.cleanup()
 
 

@@ -1,0 +1,146 @@
+"""No rollout and no registry makes podpin connect where it should not."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.adapters.registry.scripted import Scripted
+
+from podpin.adapters.registry.addresses import VettedResolver, check_address, check_literal
+from podpin.adapters.registry.client import RegistryClient
+from podpin.core.keyring import Access
+from podpin.core.reference import parse_repository
+from podpin.errors import Invalid, PodpinError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.adapters.registry.conftest import NewClient
+
+ANYBODY = Access()
+
+NEVER = {
+    "link-local": "169.254.1.1",
+    "the metadata service": "169.254.169.254",
+    "the metadata service, mapped": "::ffff:169.254.169.254",
+    "the metadata service, mapped, in hexadecimal": "::ffff:a9fe:a9fe",
+    "the metadata service, translated": "64:ff9b::169.254.169.254",
+    "the metadata service, tunnelled": "2002:a9fe:a9fe::1",
+    "Alibaba Cloud's": "100.100.100.200",
+    "Azure's": "168.63.129.16",
+    "AWS's over IPv6": "fd00:ec2::254",
+    "Google's over IPv6": "fd20:ce::254",
+    "link-local over IPv6": "fe80::1",
+    "link-local over IPv6, with a zone": "fe80::1%eth0",
+    "any address": "0.0.0.0",
+    "any address over IPv6": "::",
+    "any address, mapped": "::ffff:0.0.0.0",
+    "a group": "224.0.0.1",
+    "a group over IPv6": "ff02::1",
+    "everybody": "255.255.255.255",
+    "reserved": "240.0.0.1",
+    "no address": "nonsense",
+}
+LOOPBACK = {
+    "loopback": "127.0.0.1",
+    "all of loopback": "127.8.9.10",
+    "loopback over IPv6": "::1",
+    "loopback, mapped": "::ffff:127.0.0.1",
+    "loopback, translated": "64:ff9b::7f00:1",
+}
+FINE = ["10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1", "8.8.8.8", "2a00::1", "::ffff:8.8.8.8"]
+
+
+@pytest.mark.parametrize("address", NEVER.values(), ids=NEVER)
+def test_never_connects_to(address: str) -> None:
+    for loopback in (True, False):
+        with pytest.raises(Invalid, match="podpin never connects to"):
+            check_address("r.example", address, loopback=loopback)
+
+
+@pytest.mark.parametrize("address", LOOPBACK.values(), ids=LOOPBACK)
+def test_connects_to_loopback_for_named_hosts_alone(address: str) -> None:
+    check_address("r.example", address, loopback=True)
+    with pytest.raises(Invalid, match="a loopback address"):
+        check_address("r.example", address, loopback=False)
+
+
+@pytest.mark.parametrize("address", FINE)
+def test_connects_to_public_and_private_addresses(address: str) -> None:
+    check_address("r.example", address, loopback=False)
+    check_literal(address, loopback=False)
+
+
+def test_a_name_is_no_literal() -> None:
+    check_literal("r.example", loopback=False)
+
+
+def leads_to(*addresses: str) -> Callable[..., object]:
+    def look_up(host: str, port: int, *_: object) -> list[object]:
+        return [
+            (socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in addresses
+        ]
+
+    return look_up
+
+
+@pytest.mark.parametrize(
+    "addresses", [["169.254.169.254"], ["10.0.0.1", "169.254.169.254"], ["::ffff:a9fe:a9fe"], ["127.0.0.1"]]
+)
+async def test_a_name_that_leads_astray_is_refused(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", leads_to(*addresses))
+    client = RegistryClient()
+    with pytest.raises(Invalid, match=r"The host r\.example leads to"):
+        await client.resolve(parse_repository("r.example/app"), "1", ANYBODY)
+    await client.close()
+
+
+async def test_a_name_that_leads_to_loopback_reaches_nobody_there(
+    registry: Scripted, monkeypatch: pytest.MonkeyPatch, new_client: NewClient
+) -> None:
+    port = registry.host.rpartition(":")[2]
+    registry.serves("1")
+    monkeypatch.setattr(socket, "getaddrinfo", leads_to("127.0.0.1"))
+    # It may even be named, as long as it is another one that is.
+    for client in (new_client(registry), RegistryClient(insecure_hosts=frozenset({f"r.example:{int(port) ^ 1}"}))):
+        with pytest.raises(Invalid, match="loopback"):
+            await client.resolve(parse_repository(f"r.example:{port}/app"), "1", ANYBODY)
+        await client.close()
+    assert registry.seen == []
+
+
+async def test_a_name_that_the_administrator_named_may_be_on_loopback(
+    registry: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = registry.host.rpartition(":")[2]
+    digest = registry.serves("1")
+    monkeypatch.setattr(socket, "getaddrinfo", leads_to("127.0.0.1"))
+    client = RegistryClient(insecure_hosts=frozenset({f"R.example:{port}"}))
+    assert await client.resolve(parse_repository(f"r.example:{port}/app"), "1", ANYBODY) == digest
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "2130706433", "127.1", "0x7f.1", "017700000001"]
+)
+async def test_no_spelling_of_loopback_passes(registry: Scripted, host: str) -> None:
+    client = RegistryClient()
+    repository = parse_repository(f"{host}:{registry.host.rpartition(':')[2]}/app")
+    with pytest.raises(PodpinError) as caught:
+        await client.resolve(repository, "1", ANYBODY)
+    assert type(caught.value) is Invalid
+    assert registry.seen == []
+    await client.close()
+
+
+async def test_a_resolver_looks_up_and_closes_twice() -> None:
+    resolver = VettedResolver(frozenset({("localhost", 5000)}))
+    found = await resolver.resolve("localhost", 5000)
+    assert {result["host"] for result in found} <= {"127.0.0.1", "::1"}
+    with pytest.raises(Invalid):
+        await resolver.resolve("localhost", 5001)
+    await resolver.close()
+    await resolver.close()
