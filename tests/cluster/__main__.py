@@ -64,10 +64,11 @@ def up(arguments: argparse.Namespace) -> None:
 def down(arguments: argparse.Namespace) -> None:
     toolchain.require_root()
     with state.lock():
-        local.remove_stale()
+        for name in local.remove_stale():
+            print(f"cluster {name!r} was stale and is gone")
         for record in state.records():
             mine = record.name == arguments.name or (arguments.all and record.owner is None)
-            if mine and record.supervisor is not None:
+            if mine and not record.starting:
                 local.remove(record)
                 print(f"cluster {record.name!r} is gone")
 
@@ -85,6 +86,7 @@ def shell(arguments: argparse.Namespace) -> None:
 
 
 def status(arguments: argparse.Namespace) -> None:
+    toolchain.require_root()
     found = state.records()
     if not found:
         print("no cluster runs")

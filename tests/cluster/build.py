@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,8 @@ def compile_into(folder: Path, recipe: Recipe) -> None:
     print("fetching modules", flush=True)
     listed = run(go, "list", "-deps", *packages, env=environment, cwd=recipe.module, timeout=None)
     total = set(listed.split()) - {"unsafe"}
+    for left in folder.glob(".building-*"):
+        shutil.rmtree(left)  # of a build that was killed; the lock says that none is at work now
     # A build that was interrupted is not repeated; this file remembers what it had compiled, so that the count
     # goes on too.
     done_before = folder / ".compiled"

@@ -70,14 +70,12 @@ def build_index_with_buildah(
         return digest.read_text().strip()
 
 
-def build_with_docker(
-    cluster: LocalCluster, repository: str, tag: str, *, version: str | None = None, buildkit: bool = False
-) -> str:
+def build_with_docker(cluster: LocalCluster, repository: str, tag: str, *, version: str | None = None) -> str:
     """`docker build` and `docker push` by an engine on the node; return the digest."""
     docker = ["docker", "--host", start_docker(cluster)]
     reference = f"{cluster.registry.address}/{repository}:{tag}"
     with _workshop(version or tag) as folder:
-        settings = {**os.environ, "DOCKER_BUILDKIT": "1" if buildkit else "0", "DOCKER_CONFIG": str(folder)}
+        settings = {**os.environ, "DOCKER_BUILDKIT": "0", "DOCKER_CONFIG": str(folder)}
         run(*docker, "build", "-q", "-f", str(folder / "Containerfile"), "-t", reference, str(folder), env=settings)
         run(*docker, "push", "-q", reference, env=settings)
     return cluster.registry.digest(repository, tag)
@@ -92,7 +90,7 @@ def start_docker(cluster: LocalCluster) -> str:
         settings = cluster.run / "docker.json"
         settings.write_text(json.dumps({"insecure-registries": [cluster.registry.address]}))
         # fmt: off
-        cluster.parts.start(Part("dockerd", [
+        cluster.begin(Part("dockerd", [
             "dockerd", f"--config-file={settings}", f"--host={address}",
             f"--data-root={cluster.record.data / 'docker'}",
             "--exec-root=/run/containerd/docker", "--pidfile=/run/containerd/docker.pid", "--storage-driver=vfs",

