@@ -157,6 +157,12 @@ class Authority:
 
     def context(self, name: str = "127.0.0.1", *, days: int = 1) -> ssl.SSLContext:
         """What a server called `name` needs for TLS; its certificate ends in so many days, which may be negative."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.issue(name, days=days))
+        return context
+
+    def issue(self, name: str = "127.0.0.1", *, days: int = 1) -> Path:
+        """Write a certificate for `name`, and its key, into one file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "registry")])
         names: list[x509.GeneralName] = [x509.DNSName(name)]
@@ -170,9 +176,7 @@ class Authority:
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
 def _certificate(
