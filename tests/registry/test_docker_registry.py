@@ -37,10 +37,10 @@ DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 
 
 @contextlib.asynccontextmanager
-async def client_for(registry: RealRegistry, **settings: Any) -> AsyncIterator[RegistryClient]:
+async def client_for(registry: RealRegistry) -> AsyncIterator[RegistryClient]:
     hosts = frozenset({registry.host})
-    named = {"insecure_hosts": hosts} if registry.scheme == "http" else {"loopback_hosts": hosts}
-    client = RegistryClient(**named, **settings)
+    insecure = hosts if registry.scheme == "http" else frozenset[str]()
+    client = RegistryClient(insecure_hosts=insecure, loopback_hosts=hosts)
     try:
         yield client
     finally:
@@ -155,13 +155,9 @@ async def test_a_registry_with_a_token_server_of_its_own(start_registry: StartRe
 
     async with serving() as realm:
         realm.on("*", serve_token)
-        auth = {
-            "realm": f"http://{realm.host}/token",
-            "service": "test",
-            "issuer": "test",
-            "rootcertbundle": str(bundle),
-        }
-        registry = await start_registry({"auth": {"token": auth}}, authorization=f"Bearer {token(['pull', 'push'])}")
+        auth = {"realm": f"http://{realm.host}/token", "service": "test", "issuer": "test"}
+        more = {"auth": {"token": {**auth, "rootcertbundle": str(bundle)}}}
+        registry = await start_registry(more, authorization=f"Bearer {token(['pull', 'push'])}")
         digest = await registry.push("app", "1", image("one"))
         repository = registry.repository("app")
         client = RegistryClient(insecure_hosts=frozenset({registry.host, realm.host}))
