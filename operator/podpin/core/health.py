@@ -82,7 +82,7 @@ def assess(release: str, seen: Observation, terms: Terms, clock_from: datetime, 
     assert workload is not None
     if workload.replicas == 0:
         return Idle()
-    pods = [pod for pod in seen.pods if pod.release == release and not pod.deleting]
+    pods = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
     others = [pod for pod in seen.pods if pod.release != release and not pod.deleting]
     if is_complete(workload) and sum(pod.ready for pod in pods) >= workload.replicas:
         steady_from = max((pod.ready_changed for pod in pods if pod.ready and pod.ready_changed), default=now)

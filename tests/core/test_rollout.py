@@ -1,0 +1,250 @@
+"""The heart: each state, each signal, and what is done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
+from podpin.core.observation import Observation, Unresolved
+from podpin.core.release import release_of
+from podpin.core.rollout import SIGNALS, TRANSITIONS, State, decide
+from podpin.core.spec import Problem
+from podpin.core.status import CandidateStatus, RequestsStatus, Status
+
+from tests.builders import (
+    START,
+    at,
+    container,
+    images,
+    pod,
+    pods,
+    record,
+    release_id,
+    rollout,
+    run,
+    seen,
+    spec,
+    waiting,
+    workload,
+)
+
+CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
+SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))
+NO_WAY_BACK = spec(rollback={"enabled": False})
+OTHER = spec(template={"metadata": {"labels": {"a": "b"}}})
+DOWN = Unresolved("RegistryUnavailable", "the registry does not answer")
+
+
+def candidate(letter: str, started: float = 0) -> Status:
+    return Status(
+        candidate=CandidateStatus(release=release_id(letter), images=(), started_at=at(started), clock_from=at(started))
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    says: str
+    seen: Observation
+    does: list[str]
+    ready: str
+    rollout: Rollout = field(default_factory=rollout)
+    now: float = 13
+    events: list[str] | None = None
+    holds: dict[str, Any] = field(default_factory=dict)
+
+
+ROWS = [
+    # nothing runs
+    Row("waits, silently, for the registry's first answer", seen(None), [], "", events=[]),
+    Row("starts the first release, on record first", seen("a"), ["write a", "apply a"], "Unknown Progressing", events=["Progressing"]),
+    Row("says so when the registry gives nothing", seen(None, images={"app": DOWN}), [], "False RegistryUnavailable"),
+    Row("brings the stable release back when its workload is gone", seen("a", records=(record("a", "Stable"),)), ["apply a"], "Unknown Progressing"),
+    Row("brings the stable release back while the registry is down", seen(None, images={"app": DOWN}, records=(record("a", "Stable"),)), ["apply a"], "Unknown Progressing"),
+    Row("brings the stable release back, not the rejected one", seen("b", records=(record("a", "Stable"), record("b", "Rejected", 2))), ["apply a"], "Unknown RollingBack"),
+    # a candidate is tried
+    Row("lets a candidate come up", seen("b", workload=workload("b", ready=False), pods=(pod("b", container(ready=False)), *pods("a")), records=(record("a", "Stable"), record("b"))), [], "Unknown Progressing", rollout(status=candidate("b"))),
+    Row("lets a candidate bake", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), [], "Unknown Progressing", rollout(status=candidate("b")), now=12),
+    Row("makes a healthy candidate the stable release", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), ["stable b"], "True RolledOut", events=["RolledOut"]),
+    Row("rejects a failing candidate and goes back, verdict first", seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledBack", events=["Rejected", "RolledBack"]),
+    Row("leaves a failing first release, there being nothing to go back to", seen("a", workload=workload("a", ready=False), pods=(pod("a", CRASHING),), records=(record("a"),)), ["reject a"], "False Rejected", events=["Rejected"]),
+    Row("leaves a failing release where rollback is switched off", seen("b", workload=workload("b", NO_WAY_BACK, ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b"], "False Rejected", rollout(NO_WAY_BACK)),
+    Row("gives up a candidate for a newer release", seen("c", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["write c", "apply c"], "Unknown Progressing", rollout(status=candidate("b"))),
+    Row("keeps what was proven in the moment that a newer release came", seen("c", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), ["stable b", "write c", "apply c"], "Unknown Progressing"),
+    Row("goes back at once when the stable release is wanted again", seen("a", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["apply a"], "True RolledOut"),
+    Row("goes back when what is wanted now was rejected before", seen("c", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"), record("c", "Rejected", 2))), ["apply a"], "True RolledBack"),
+    Row("goes on judging a candidate while the registry is down", seen(None, images={"app": DOWN}, workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledOut"),
+    Row("writes the record that is missing of what runs and is wanted", seen("a", workload=workload("a"), pods=pods("a")), ["write a"], "Unknown Progressing"),
+    # the stable release runs
+    Row("does nothing where all is as it should be", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", events=[]),
+    Row("starts a newer release", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["write b", "apply b"], "Unknown Progressing"),
+    Row("starts a changed template", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["write a'", "apply a'"], "Unknown Progressing", rollout(OTHER)),
+    Row("tries an older stable release anew when it is wanted", seen("a", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", "Stable", 2))), ["apply a"], "Unknown Progressing"),
+    Row("does nothing while the registry is down", seen(None, images={"app": DOWN}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", events=["RegistryUnavailable"]),
+    Row("applies a changed number of replicas without a new release", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["apply a"], "True RolledOut", rollout(spec(workload={"replicas": 3}))),
+    Row("mends what somebody changed", seen("a", workload=workload("a", drifted=True), pods=pods("a"), records=(record("a", "Stable"),)), ["apply a"], "True RolledOut"),
+    Row("does not roll back a stable release that falls ill later", seen("a", workload=workload("a", ready=False), pods=(pod("a", container(ready=False), ready_changed=at(30), phase="Running"),), records=(record("e", "Stable"), record("a", "Stable", 2))), [], "False Degraded", now=45),
+    Row("gives a Pod that went away ten seconds to come back", seen("a", workload=workload("a", ready=False), pods=(pod("a", container(ready=False), ready_changed=at(30), phase="Running"),), records=(record("a", "Stable"),)), [], "Unknown Progressing", now=39),
+    Row("judges nothing where no replicas are wanted", seen("a", workload=workload("a", replicas=0, total=0, updated=0, available=0), records=(record("a"),)), [], "True ScaledToZero", now=5000),
+    # a rejected release is wanted
+    Row("holds the stable release against a rejected one", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack", events=[]),
+    Row("is not ready while it holds against the user's own change", seen("a", workload=workload("a", OTHER), pods=pods("a"), records=(record("a", "Stable"), record("a", "Rejected", 2, OTHER))), ["apply a"], "False RolledBack", rollout(OTHER)),
+    Row("leaves the hold for a newer release", seen("c", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), ["write c", "apply c"], "Unknown Progressing"),
+    Row("does not try the rejected digest under another name", seen("b", images={"app": replace(seen("b").images["app"], tag="9.9.9")}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack"),
+    Row("finishes a rollback that was cut short after the verdict", seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b", "Rejected", 2))), ["apply a"], "True RolledBack"),
+    # the first release failed
+    Row("lets a failed first release recover", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Rejected"),)), ["stable a"], "True RolledOut"),
+    Row("tries a fixed image after a failed first release", seen("b", workload=workload("a", ready=False), pods=(pod("a", CRASHING),), records=(record("a", "Rejected"),)), ["write b", "apply b"], "Unknown Progressing"),
+    Row("does not judge a failed first release again", seen("a", workload=workload("a", ready=False), pods=(pod("a", CRASHING),), records=(record("a", "Rejected"),)), [], "False Rejected"),
+    Row("goes back once rollback is switched on", seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b", "Rejected", 2))), ["apply a"], "True RolledBack"),
+    # people ask
+    Row("tries a rejected release again when asked", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), ["forgive b", "apply b"], "Unknown Progressing", rollout(requests=Requests(retry="1"))),
+    Row("tries it again once only", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack", rollout(requests=Requests(retry="1"), status=Status(requests=RequestsStatus(retry="1", obeyed=1)))),
+    Row("does not try again what a record shows to have been tried for this", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2, request="1:retry=1"))), [], "True RolledBack", rollout(requests=Requests(retry="1"))),
+    Row("says that there is nothing to retry", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", rollout(requests=Requests(retry="1")), events=["RequestRefused"]),
+    Row("goes back to the previous release when asked", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", "Stable", 2))), ["reject b", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to="previous"))),
+    Row("goes back to the very release that was asked for", seen("c", workload=workload("c"), pods=pods("c"), records=(record("a", "Stable"), record("b", "Stable", 2), record("c", "Stable", 3))), ["reject c", "stable a", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to=release_id("a")))),
+    Row("goes back from a candidate when asked", seen("b", workload=workload("b", ready=False), pods=(pod("b", container(ready=False)), *pods("a")), records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledBack", rollout(requests=Requests(rollback_to="previous"))),
+    Row("goes back once, though podpin died before saying so", seen("b", workload=workload("a"), pods=pods("a"), records=(record("e", "Stable"), record("a", "Stable", 2), record("b", "Rejected", 3, request="1:rollback-to=previous"))), [], "True RolledBack", rollout(requests=Requests(rollback_to="previous"))),
+    Row("refuses to go back to what never was stable", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", rollout(requests=Requests(rollback_to="0123456789")), events=["RequestRefused"]),
+    # what it must not touch
+    Row("touches nothing while suspended", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True Suspended", rollout(spec(suspend=True))),
+    Row("touches nothing of somebody else's Deployment", seen("a", workload=workload("a", owner="someone")), [], "False WorkloadConflict"),
+    Row("touches nothing on an invalid spec", seen("b", workload=workload("a"), records=(record("a", "Stable"),)), [], "False InvalidPolicy", replace(rollout(), spec=Problem("InvalidPolicy", "the range does not parse"))),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.says)
+def test_decision(row: Row) -> None:
+    decision = decide(row.rollout, row.seen, at(row.now))
+    assert [told(action, row.rollout) for action in decision.actions] == row.does
+    assert ready_of(decision.status) == row.ready
+    if row.events is not None:
+        assert [notice.reason for notice in decision.notices] == row.events
+
+
+def told(action: Action, one: Rollout) -> str:
+    names = {release_id(letter): letter for letter in "abce"}
+    names |= {release_of(OTHER, images(letter)).id: f"{letter}'" for letter in "abc"}
+    match action:
+        case Write(release, _):
+            return f"write {names[release.id]}"
+        case Judge(judged):
+            verdict = judged.verdict
+            word = "forgive" if verdict is None else {"Stable": "stable", "Rejected": "reject"}[verdict.result]
+            return f"{word} {names[judged.release]}"
+        case Apply(id=release):
+            return f"apply {names[release]}"
+        case Prune(release):
+            return f"prune {names[release]}"
+
+
+def ready_of(status: Status) -> str:
+    return next((f"{one.status} {one.reason}" for one in status.conditions if one.type == "Ready"), "")
+
+
+def decision(one: Rollout, world: Observation, now: float = 13) -> Decision:
+    return decide(one, world, at(now))
+
+
+# --- the clock of a candidate
+
+
+HELD_UP: dict[str, Any] = {"unschedulable": "no room", "scheduled_at": None, "ready": False}
+TRIED = {"workload": workload("b", ready=False), "records": (record("a", "Stable"), record("b"))}
+
+
+def test_the_clock_stands_still_while_the_cluster_holds_the_release_up() -> None:
+    blocked = seen("b", pods=(replace(pod("b", **HELD_UP), containers=()),), **TRIED)
+    first = decision(rollout(status=candidate("b")), blocked, 20).status
+    assert first.candidate is not None
+    assert first.candidate.paused_since == at(20)
+    later = decision(rollout(status=first), blocked, 500).status
+    assert later == first, "standing still is written once"
+    free = seen(
+        "b",
+        pods=(pod("b", container(ready=False, running_since=None, waiting="ContainerCreating"), scheduled_at=None),),
+        **TRIED,
+    )
+    again = decision(rollout(status=later), free, 520)
+    assert ready_of(again.status) == "Unknown Progressing"
+    assert again.status.candidate is not None
+    assert again.status.candidate.paused_since is None
+    assert again.status.candidate.clock_from == at(500), "500 of 520 seconds did not count"
+    assert again.recheck_at == at(560)
+
+
+def test_the_deadline_survives_a_restart_of_podpin() -> None:
+    slow = seen("b", pods=(pod("b", container(ready=False)), *pods("a")), **TRIED)
+    assert decision(rollout(status=candidate("b")), slow, 61).actions == ()
+    assert [type(action) for action in decision(rollout(status=candidate("b")), slow, 62).actions] == [Judge, Apply]
+
+
+# --- what is said, and how often
+
+
+def test_deciding_twice_on_the_same_world_says_and_does_nothing_the_second_time() -> None:
+    for row in ROWS:
+        first = decide(row.rollout, row.seen, at(row.now))
+        if first.actions:
+            continue
+        second = decide(replace(row.rollout, status=first.status), row.seen, at(row.now))
+        assert second.status == first.status, row.says
+        assert second.actions == (), row.says
+        assert [notice.reason for notice in second.notices] == [], row.says
+
+
+def test_a_verdict_that_never_got_into_status_is_found_in_the_records() -> None:
+    world = seen(
+        "b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))
+    )
+    status = decision(rollout(), world).status
+    assert [(entry.release, entry.result) for entry in status.history] == [
+        (release_id("b"), "Rejected"),
+        (release_id("a"), "Stable"),
+    ]
+    assert [entry.release for entry in status.rejected] == [release_id("b")]
+    assert status.stable is not None
+    assert status.stable.release == release_id("a")
+
+
+def test_a_candidate_that_gave_way_stands_in_history() -> None:
+    world = seen("c", pods=pods("a"), **TRIED)
+    status = decision(rollout(status=candidate("b", 5)), world).status
+    assert [(entry.release, entry.result) for entry in status.history][0] == (release_id("b"), "Superseded")
+
+
+def test_a_workload_that_was_refused_is_not_sent_again() -> None:
+    world = seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),))
+    first = decision(rollout(), world)
+    apply = next(action for action in first.actions if isinstance(action, Apply))
+    from podpin.core import report
+
+    refused = report.refused(rollout(), apply.intent, "spec.foo: unknown", START).status
+    second = decision(rollout(status=refused), world)
+    assert second.actions == ()
+    assert ready_of(second.status) == "False WorkloadRefused"
+    assert second.status == refused
+    mended = decision(rollout(spec(workload={"minReadySeconds": 1}), refused), world)
+    assert [type(action) for action in mended.actions] == [Write, Apply]
+    assert mended.status.refused is None
+
+
+# --- records are pruned, never those that matter
+
+
+def test_old_records_are_pruned_but_never_the_stable_the_running_or_the_wanted_one() -> None:
+    old = tuple(replace(record("a", "Rejected", n + 1), release=f"old{n:02}") for n in range(25))
+    stable = replace(record("a", "Stable", 1), verdict=replace(record("a", "Stable").verdict, order=0))  # type: ignore[type-var]
+    world = seen("b", workload=workload("a"), pods=pods("a"), records=(*old, stable, record("b", "Rejected", 30)))
+    pruned = {action.release for action in decision(rollout(), world).actions if isinstance(action, Prune)}
+    assert pruned == {f"old{n:02}" for n in range(5)}
+
+
+# --- the table itself
+
+
+def test_every_state_has_a_row_of_transitions_and_every_signal_is_heeded_somewhere() -> None:
+    assert set(TRANSITIONS) == set(State)
+    assert {signal for heeded in TRANSITIONS.values() for signal in heeded} == set(SIGNALS)
