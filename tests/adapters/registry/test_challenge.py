@@ -57,7 +57,7 @@ def test_no_header_takes_long() -> None:
     started = time.perf_counter()
     for part in ('a="', "a ", "a=", '"\\', "Bearer ", 'a="b" ', ",", ";", "=", '\\"', "a=b,"):
         parse_challenges([part * 10_000])
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 5
 
 
 @given(st.lists(st.text(alphabet='Bearer Bsic=",\\; \tä/:', max_size=40), max_size=3))

@@ -86,7 +86,7 @@ async def test_no_error_leaves_a_session_behind_and_few_are_kept(
     client = private(registry, new_client)
     for number in range(40):
         await client.resolve(registry.app, "1", Access(ca=b"# %d\n" % number + authority.pem))
-    assert len(client._transport._sessions) <= 32
+    assert len(client._transport._sessions) <= 16
 
 
 async def test_a_wrong_certificate_does_not_make_the_host_unavailable_to_others(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
-_SESSIONS_KEPT: Final = 32
+_SESSIONS_KEPT: Final = 16
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -229,7 +229,7 @@ class Transport:
             session.users -= 1
 
     async def _close_idle(self) -> None:
-        """A CA comes from a namespace's Secret and changes: keep the sessions used last, and those in use."""
+        """CAs come from namespaces' Secrets, and each costs a megabyte: keep the sessions used last, and those in use."""
         while len(self._sessions) > _SESSIONS_KEPT:
             idle = next((session for session in self._sessions.items() if not session[1].users), None)
             if idle is None:
