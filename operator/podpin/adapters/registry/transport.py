@@ -229,7 +229,7 @@ class Transport:
             session.users -= 1
 
     async def _close_idle(self) -> None:
-        """CAs come from namespaces' Secrets, and each costs a megabyte: keep the sessions used last, and those in use."""
+        """CAs come from namespaces' Secrets, and each costs a megabyte: keep those in use and those used last."""
         while len(self._sessions) > _SESSIONS_KEPT:
             idle = next((session for session in self._sessions.items() if not session[1].users), None)
             if idle is None:
