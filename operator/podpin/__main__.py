@@ -19,7 +19,7 @@ def main() -> None:
     try:
         asyncio.run(serve(settings))
     except PodpinError as error:
-        logging.getLogger("podpin").error("%s", error)
+        logging.getLogger("podpin").error("%s", error)  # noqa: TRY400 -- a sentence for the user, no traceback
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(0)

@@ -1,8 +1,9 @@
 """What can go wrong outside podpin, in the words the rest of podpin uses.
 
-An adapter turns its vendor's exceptions into these at the door, so that nobody else imports aiohttp's or Kubernetes' own.
-Whose fault it is *is* the class; the text is one sentence for the user: what is wrong, with which value, what to do. It holds
-no credential, no timestamp and no copy of a stranger's answer, for it goes into conditions and events as it stands.
+An adapter turns its vendor's exceptions into these at the door, so that nobody else imports aiohttp's or Kubernetes'
+own. Whose fault it is *is* the class; the text is one sentence for the user: what is wrong, with which value, what to
+do. It holds no credential, no timestamp and no copy of a stranger's answer, for it goes into conditions and events as
+it stands.
 """
 
 from __future__ import annotations

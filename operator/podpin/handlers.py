@@ -1,8 +1,9 @@
 """The thin kopf shell: the watch of ImageRollouts becomes keys on the queue, and nothing else.
 
-Only `on.event` is used: handlers of any other kind would make kopf write annotations and finalizers on users' objects, keep
-tasks per object, and retry by the event instead of by the state. The events of a watch are news, not truth: `Rollouts` keeps
-the newest state, and a sweep finds what vanished while the watch was blind, for kopf does not tell of that.
+Only `on.event` is used: handlers of any other kind would make kopf write annotations and finalizers on users' objects,
+keep tasks per object, and retry by the event instead of by the state. The events of a watch are news, not truth:
+`Rollouts` keeps the newest state, and a sweep finds what vanished while the watch was blind, for kopf does not tell of
+that.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class Backoffs:
-    """Endless waits in seconds, growing to half a minute, each a little off so that many podpins don't march in step."""
+    """Endless waits in seconds, growing to half a minute, each a little off lest many podpins march in step."""
 
     def __iter__(self) -> Iterator[float]:
         """The waits of one request's retries."""

@@ -445,9 +445,6 @@ class Poller:
                 group = queue.popleft()
                 if group.state is not _State.WAITING:
                     continue  # it was called to the front of the queue, and this is its old place
-                if not group.parties:
-                    group.state = _State.RESTING
-                    continue
                 group.state = _State.LOOKING
                 self._under_way[host] = self._under_way.get(host, 0) + 1
                 self._all_under_way += 1

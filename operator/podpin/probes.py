@@ -1,7 +1,7 @@
 """/healthz and /readyz, for the kubelet and for people.
 
-Healthy means that podpin's event loop turns and that none of its parts has ended. Ready means that it has seen the cluster whole once
-and can see it now; the answer says what it lacks.
+Healthy means that podpin's event loop turns and that none of its parts has ended. Ready means that it has seen the
+cluster whole once and can see it now; the answer says what it lacks.
 """
 
 from __future__ import annotations

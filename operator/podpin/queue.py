@@ -1,8 +1,8 @@
 """The work queue: keys in, one worker per key out, with controller-runtime's semantics.
 
-A key that is added twice waits once. A key that is added while it is being worked on is worked on again afterwards, never at
-the same time. Failures come back with exponential backoff for that key alone. News of a live change goes before the bulk of a
-start or a resync, so that a user's `kubectl apply` does not wait behind ten thousand others.
+A key that is added twice waits once. A key that is added while it is being worked on is worked on again afterwards,
+never at the same time. Failures come back with exponential backoff for that key alone. News of a live change goes
+before the bulk of a start or a resync, so that a user's `kubectl apply` does not wait behind ten thousand others.
 """
 
 from __future__ import annotations

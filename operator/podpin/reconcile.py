@@ -1,7 +1,8 @@
 """Look, decide, act: what happens when a rollout's turn has come.
 
-Looking gathers the world into one value, the pure core decides, and acting carries the decision out in its order. Whatever
-fails on the way is simply tried again later, with fresh eyes: no step depends on an earlier one having been seen through.
+Looking gathers the world into one value, the pure core decides, and acting carries the decision out in its order.
+Whatever fails on the way is simply tried again later, with fresh eyes: no step depends on an earlier one having been
+seen through.
 """
 
 from __future__ import annotations
@@ -41,32 +42,58 @@ log = logging.getLogger(__name__)
 class Cluster(Protocol):
     """What podpin needs of a cluster."""
 
-    def workload(self, key: Key) -> Workload | None: ...
-    def pods(self, key: Key) -> tuple[Pod, ...]: ...
-    def records(self, key: Key) -> tuple[Record, ...]: ...
-    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None: ...
-    async def release(self, key: Key, release: str) -> Release | None: ...
-    async def mount_trouble(self, key: Key, pod: Pod) -> str | None: ...
+    def workload(self, key: Key) -> Workload | None:
+        """The rollout's Deployment, as far as is known without asking."""
+
+    def pods(self, key: Key) -> tuple[Pod, ...]:
+        """The rollout's Pods, of all releases."""
+
+    def records(self, key: Key) -> tuple[Record, ...]:
+        """The records of the rollout's releases."""
+
+    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None:
+        """The Deployment of the rollout's name as it is now, whoever owns it."""
+
+    async def release(self, key: Key, release: str) -> Release | None:
+        """A release, whole, from its record."""
+
+    async def mount_trouble(self, key: Key, pod: Pod) -> str | None:
+        """What the events of a Pod say of a volume that cannot be mounted."""
+
     async def access(
         self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
-    ) -> Access: ...
-    async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None: ...
-    async def judge(self, key: Key, record: Record) -> None: ...
-    async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload: ...
-    async def prune(self, key: Key, release: str) -> None: ...
-    async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]: ...
-    def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None: ...
+    ) -> Access:
+        """The credentials and the CA for a rollout's registries, read now."""
+
+    async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
+        """Create the record of a release, unless it is there."""
+
+    async def judge(self, key: Key, record: Record) -> None:
+        """Write a record's verdict, or take it back."""
+
+    async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
+        """Make the workload what the manifest says; `uid` is that of the one that was seen."""
+
+    async def prune(self, key: Key, release: str) -> None:
+        """Delete the record of a release."""
+
+    async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Replace the status of an ImageRollout; returns the object as it is then."""
+
+    def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
+        """Post an event about an ImageRollout, beside the work."""
 
 
 class Registry(Protocol):
     """What podpin asks of a registry beside the poller's looks."""
 
-    async def exists(self, repository: Any, digest: str, access: Access) -> bool: ...
+    async def exists(self, repository: Any, digest: str, access: Access) -> bool:
+        """Whether the registry has this image; an error where it does not say."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """What is remembered of a rollout between two looks: only what saves questions, nothing that a decision rests on."""
+    """What is remembered of a rollout between two looks: what saves questions, nothing that a decision rests on."""
 
     asked: tuple[str, float] | None = None
     """The last reconcile request that was passed on to the poller, and when."""
@@ -82,13 +109,11 @@ class Reconciler:
     def __init__(
         self, rollouts: Rollouts, cluster: Cluster, poller: Poller, registry: Registry, clock: Callable[[], datetime]
     ) -> None:
-        self._rollouts, self._cluster, self._poller, self._registry, self._clock = (
-            rollouts,
-            cluster,
-            poller,
-            registry,
-            clock,
-        )
+        self._rollouts = rollouts
+        self._cluster = cluster
+        self._poller = poller
+        self._registry = registry
+        self._clock = clock
         self._memories: dict[Key, Memory] = {}
 
     def forget(self, key: Key) -> None:
@@ -327,7 +352,7 @@ class Reconciler:
 
 
 def rollout_of(body: Mapping[str, Any]) -> Rollout:
-    """An ImageRollout as parsed from its API object. A spec that cannot be used becomes a Problem, never an exception."""
+    """An ImageRollout as parsed from its API object. A spec that cannot be used becomes a Problem, no exception."""
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
     spec: Spec | Problem

@@ -1,7 +1,7 @@
 """The ImageRollouts that podpin knows, as they came from the watch or from podpin's own last write.
 
-They are kept packed: of ten thousand, only the few that are worked on are ever unpacked. News that is older than what is known
-is dropped, so that podpin never decides on a status from before its own last write.
+They are kept packed: of ten thousand, only the few that are worked on are ever unpacked. News that is older than what
+is known is dropped, so that podpin never decides on a status from before its own last write.
 """
 
 from __future__ import annotations

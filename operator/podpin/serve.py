@@ -1,7 +1,7 @@
 """Puts the parts together, runs them until somebody says stop, and takes them apart again.
 
-Start: wait until the cluster lets podpin in, fill the mirrors, then let the workers at the queue. Stop, on SIGTERM or SIGINT:
-no new work, the writes in hand are finished, and the program ends within five seconds.
+Start: wait until the cluster lets podpin in, fill the mirrors, then let the workers at the queue. Stop, on SIGTERM or
+SIGINT: no new work, the writes in hand are finished, and the program ends within five seconds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings) -> None:
-    """Serve ImageRollouts until SIGTERM or SIGINT. Raises Invalid where the settings name no usable cluster or address."""
+    """Serve ImageRollouts until SIGTERM or SIGINT.
+
+    Raises Invalid where the settings name no usable cluster or address.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -126,7 +129,7 @@ class Podpin:
             task.result()
 
     async def _knock(self) -> None:
-        """Wait until the API server answers, knows ImageRollouts, and lets podpin read them and what it makes of them."""
+        """Wait until the API server answers, knows ImageRollouts, and lets podpin read them and their children."""
         while (lacking := await self._lacking()) is not None:
             if lacking != self._let_in:
                 log.warning("%s Trying again every %.0f s.", lacking, KNOCK_SECONDS)
@@ -143,7 +146,8 @@ class Podpin:
                         "GET", f"/{group}{where}/{resource}", query={"limit": "1"}, accept=METADATA_LIST
                     )
                 except Denied as error:
-                    return f"podpin may not read {resource}{f' in namespace {namespace}' if namespace else ''}: {error}. Apply manifests/rbac.yaml."
+                    place = f" in namespace {namespace}" if namespace else ""
+                    return f"podpin may not read {resource}{place}: {error}. Apply manifests/rbac.yaml."
                 except NotFound:
                     return "The cluster does not know ImageRollouts. Apply crds/imagerollouts.podpin.dev.yaml."
                 except PodpinError as error:

@@ -15,13 +15,14 @@ from podpin import __version__
 DESCRIPTION = """\
 podpin runs applications by image digest, and goes back to the last good version by itself when a new one fails.
 
-You say what to run with an ImageRollout (kubectl explain imagerollout.spec). podpin chooses a tag by its policy, resolves it to
-a digest, runs that as a Deployment, judges the new Pods, and rolls back what does not become healthy and stay so.
+You say what to run with an ImageRollout (kubectl explain imagerollout.spec). podpin chooses a tag by its policy,
+resolves it to a digest, runs that as a Deployment, judges the new Pods, and rolls back what does not become healthy
+and stay so.
 """
 
 RUN_EPILOG = """\
-The cluster is found as kubectl finds it: --kubeconfig and --context, then $KUBECONFIG, the account of the Pod that podpin runs
-in, and ~/.kube/config. What podpin may do there is in manifests/rbac.yaml.
+The cluster is found as kubectl finds it: --kubeconfig and --context, then $KUBECONFIG, the account of the Pod that
+podpin runs in, and ~/.kube/config. What podpin may do there is in manifests/rbac.yaml.
 
 Every option can also be given as an environment variable, for example PODPIN_NAMESPACE=shop,blog.
 
@@ -49,7 +50,10 @@ class Settings:
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
-    """The settings from the command line and the environment. Exits, as argparse does, on what it does not understand."""
+    """The settings from the command line and the environment.
+
+    Exits, as argparse does, on what it does not understand.
+    """
     parser = argparse.ArgumentParser(
         prog="podpin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )

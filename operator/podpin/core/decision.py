@@ -1,7 +1,7 @@
 """What deciding comes to: the next status, the actions in their order, what to announce, and when to look again.
 
-Actions are few and closed. They are carried out in the order in which they stand: records first, the workload after them, so
-that a crash between any two leaves a world from which the same decision follows.
+Actions are few and closed. They are carried out in the order in which they stand: records first, the workload after
+them, so that a crash between any two leaves a world from which the same decision follows.
 """
 
 from __future__ import annotations

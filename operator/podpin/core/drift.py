@@ -1,7 +1,7 @@
-"""Has somebody changed what podpin applied? The comparison of a manifest with the object that the API server made of it.
+"""Has somebody changed what podpin applied? The comparison of a manifest with the object that came of it.
 
-The object holds more than the manifest, for it has defaults and other people's fields; those do not count. Nor do spellings
-that the API server rewrites: quantities, empty values, numbers that are written as text.
+The object holds more than the manifest, for it has defaults and other people's fields; those do not count. Nor do
+spellings that the API server rewrites: quantities, empty values, numbers that are written as text.
 """
 
 from __future__ import annotations

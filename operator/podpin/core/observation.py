@@ -1,7 +1,7 @@
 """The gathered world: what podpin saw when it looked, as plain values, trimmed to what deciding needs.
 
-Pods and Deployments are projected into these on arrival and the rest of them is dropped, so that watching ten thousand of them
-stays cheap. Reading is total: a field that is missing or odd becomes None or empty, never an exception.
+Pods and Deployments are projected into these on arrival and the rest of them is dropped, so that watching ten thousand
+of them stays cheap. Reading is total: a field that is missing or odd becomes None or empty, never an exception.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """A container's status. Waiting when `waiting` is set, running when `running_since` is, else ended or not there yet."""
+    """A container's status: waiting if `waiting` is set, running if `running_since` is, else ended or not yet there."""
 
     name: str
     init: bool = False

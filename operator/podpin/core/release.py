@@ -1,12 +1,14 @@
 """What a release is, how it gets its id, and how its record is written and read.
 
-A release is what rolls out as one: the digests of all managed containers and the Pod template. Its id is a hash over canonical
-JSON of what the user wrote plus the digests, never over API structs, whose defaults move with Kubernetes' versions
-(fluxcd/flagger#1673 rolled everything out because of that). The tag is not part of it: a digest that gets a second name is the
-same release, so promoting by re-tagging restarts nothing, and a rejected digest stays rejected under any name.
+A release is what rolls out as one: the digests of all managed containers and the Pod template. Its id is a hash over
+canonical JSON of what the user wrote plus the digests, never over API structs, whose defaults move with Kubernetes'
+versions (fluxcd/flagger#1673 rolled everything out because of that). The tag is not part of it: a digest that gets a
+second name is the same release, so promoting by re-tagging restarts nothing, and a rejected digest stays rejected under
+any name.
 
-Records are ControllerRevisions owned by the rollout. Their data (template and pins) never changes; the verdict stands in
-annotations, so that all that deciding needs is in the metadata, and podpin never holds ten thousand templates in memory.
+Records are ControllerRevisions owned by the rollout. Their data (template and pins) never changes; the verdict stands
+in annotations, so that all that deciding needs is in the metadata, and podpin never holds ten thousand templates in
+memory.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def release_of(spec: Spec, images: Images) -> Release:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a release. `order` counts verdicts of one rollout: the stable release is the newest, whatever clocks say."""
+    """What became of a release. `order` counts a rollout's verdicts: the newest is so by it, whatever clocks say."""
 
     result: Literal["Stable", "Rejected"]
     order: int

@@ -1,7 +1,8 @@
 """From a release to the manifest of the workload that runs it: pure synthesis, one builder per kind.
 
-podpin names only what it owns. What the user left out stays out, so that defaults, autoscalers and other controllers keep their
-fields. The manifest of a release must not move with podpin's version: upgrading podpin restarts nobody's Pods.
+podpin names only what it owns. What the user left out stays out, so that defaults, autoscalers and other controllers
+keep their fields. The manifest of a release must not move with podpin's version: upgrading podpin restarts nobody's
+Pods.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ def pod_template(rollout: str, release: Release) -> dict[str, Any]:
 
 
 def owner_reference(name: str, uid: str) -> dict[str, Any]:
-    """What makes a child the rollout's: collected with it, and nobody else's. blockOwnerDeletion stays out, for it needs rights
-    on the rollout's finalizers that podpin does not ask for."""
+    """What makes a child the rollout's: collected with it, and nobody else's.
+
+    blockOwnerDeletion stays out, for it needs rights on the rollout's finalizers that podpin does not ask for.
+    """
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "name": name, "uid": uid, "controller": True}

@@ -59,8 +59,8 @@ class Api:
     ) -> Body:
         """Send one request and return the object that comes back.
 
-        Raises Denied, NotFound, Conflict, Invalid or Unavailable, each with the API server's own message: it is the user's
-        cluster that speaks, not a stranger.
+        Raises Denied, NotFound, Conflict, Invalid or Unavailable, each with the API server's own message: it is the
+        user's cluster that speaks, not a stranger.
         """
         response = await self._send(
             method, path, query, body, kind, accept, aiohttp.ClientTimeout(total=REQUEST_SECONDS)

@@ -1,8 +1,8 @@
 """What podpin reads from the cluster and writes to it, in podpin's own words.
 
-Reads come from the mirrors; only what they cannot know is asked of the API server. Every write says exactly what it means to be
-true and may be repeated. Writes to a child carry the uid that was seen, so that a child made anew by somebody else is never
-taken for ours.
+Reads come from the mirrors; only what they cannot know is asked of the API server. Every write says exactly what it
+means to be true and may be repeated. Writes to a child carry the uid that was seen, so that a child made anew by
+somebody else is never taken for ours.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from podpin.core.observation import Pod, Workload, pod_of, workload_of
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Conflict, Invalid, NotFound, PodpinError
+from podpin.errors import Invalid, NotFound, PodpinError
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 LONGEST_EVENT = 1024
@@ -109,8 +109,8 @@ class Cluster:
     ) -> Access:
         """The credentials and the CA for a rollout's registries, read now.
 
-        `secrets` the rollout names itself: they must exist. `others` are the template's; as for the kubelet, one that is
-        missing is passed over, and only where there are none do those of the ServiceAccount count.
+        `secrets` the rollout names itself: they must exist. `others` are the template's; as for the kubelet, one that
+        is missing is passed over, and only where there are none do those of the ServiceAccount count.
         Raises NotFound or Invalid with the Secret's name.
         """
         data = [await self._pull_secret(namespace, name) for name in secrets]
@@ -139,7 +139,8 @@ class Cluster:
         kind = raw.get("type", "")
         if kind not in SECRET_TYPES:
             raise Invalid(
-                f"Secret {name} is of type {kind}, not {SECRET_TYPES[0]}: make it with kubectl create secret docker-registry."
+                f"Secret {name} is of type {kind}, not {SECRET_TYPES[0]}: "
+                "make it with kubectl create secret docker-registry."
             )
         return SecretData(name, kind, _decoded(name, raw.get("data") or {}))
 
@@ -161,8 +162,8 @@ class Cluster:
     async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
         """Create the record of a release; one that is there already is left as it is.
 
-        It is applied, not posted: only so does the API server store the data in its own spelling, without which it takes each
-        later change of the annotations for a change of the immutable data.
+        It is applied, not posted: only so does the API server store the data in its own spelling, without which it
+        takes each later change of the annotations for a change of the immutable data.
         """
         body = record_manifest(key.name, key.namespace, owner_reference(key.name, uid), release, record)
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}

@@ -1,6 +1,7 @@
 """Finds the cluster: a kubeconfig and context, or the account of the Pod that podpin runs in.
 
-The same configuration serves podpin's own requests and kopf's watch, so that both always speak to one cluster as one user.
+The same configuration serves podpin's own requests and kopf's watch, so that both always speak to one cluster as one
+user.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ CONNECTIONS = 64
 async def load(kubeconfig: str | None, context: str | None) -> Configuration:
     """The configuration of the cluster to work on.
 
-    `kubeconfig` and `context` come first, then $KUBECONFIG, the Pod's own account, and ~/.kube/config, as client-go has it.
+    `kubeconfig` and `context` come first, then $KUBECONFIG, the Pod's own account, and ~/.kube/config, as client-go has
+    it.
+
     Raises Invalid when there is none.
     """
     configuration = Configuration()

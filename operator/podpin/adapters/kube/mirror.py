@@ -1,11 +1,12 @@
 """A slim copy of some of the cluster's objects, kept current by list and watch.
 
-kopf would cost a task and half a millisecond for each Pod and Deployment; this keeps a small projection instead and drops the
-rest. It is level-triggered: whoever is told that a key changed looks at the copy, never at an event. What vanished while
-nobody was watching is found by comparing each new list with the copy.
+kopf would cost a task and half a millisecond for each Pod and Deployment; this keeps a small projection instead and
+drops the rest. It is level-triggered: whoever is told that a key changed looks at the copy, never at an event. What
+vanished while nobody was watching is found by comparing each new list with the copy.
 
-Podpin's own writes are put in at once, with the answer that they got, so that it never decides on a state from before its own
-last write. News that is older than what is known is dropped; resource versions are comparable (Kubernetes 1.35, KEP-5504).
+Podpin's own writes are put in at once, with the answer that they got, so that it never decides on a state from before
+its own last write. News that is older than what is known is dropped; resource versions are comparable (Kubernetes 1.35,
+KEP-5504).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Mirror(Generic[T]):
-    """The objects under one path that carry podpin's label, projected by `project`, grouped by the rollout that they belong to."""
+    """The objects under one path that carry podpin's label, projected by `project`, grouped by their rollout."""
 
     def __init__(
         self,
