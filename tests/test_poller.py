@@ -411,6 +411,33 @@ async def test_the_mark_of_the_status_holds_after_a_restart(world: World) -> Non
 
 
 @story
+async def test_an_answer_that_was_shared_is_a_mark_too(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    assert world.follow(TWO, semver("*")) is not None
+    world.poller.forget(ONE)
+    del world.registry.digests[WEB]["1.1.0"]
+    await asyncio.sleep(2 * INTERVAL)
+    look = world.look(TWO)
+    assert look is not None
+    assert isinstance(look.outcome, Failed)
+    assert look.last == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_an_answer_below_the_mark_is_not_shared(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "1.1.0")
+    assert world.follow(TWO, semver("*"), chosen="1.1.0") is None
+    await asyncio.sleep(1)
+    assert world.outcome(TWO) == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
 async def test_choosing_afresh_may_go_back(world: World) -> None:
     world.registry.push(WEB, "1.0.0")
     world.registry.push(WEB, "1.1.0")
@@ -517,6 +544,10 @@ async def test_a_registry_that_comes_back_is_noticed_and_the_interval_holds_agai
     world.registry.requests.clear()
     await asyncio.sleep(3600)
     assert 10 <= len(world.registry.requests) <= 12
+    world.registry.failure = lambda _: Unavailable("down again.")
+    await asyncio.sleep(INTERVAL)
+    waits = [request.at for request in world.registry.requests[-7:]]
+    assert min(later - earlier for earlier, later in itertools.pairwise(waits)) < 2 * FIRST_BACKOFF
 
 
 @story
@@ -685,6 +716,16 @@ async def test_what_is_forgotten_is_not_looked_at_and_leaves_nothing(world: Worl
     assert poller._heap == []
 
 
+@story
+async def test_what_is_forgotten_while_its_credentials_are_read_leaves_nothing(world: World) -> None:
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(0.0005)
+    assert world.loads == [SHOP]
+    world.poller.forget(ONE)
+    await asyncio.sleep(3600)
+    assert (world.registry.requests, world.woken, world.poller._groups) == ([], [], {})
+
+
 def test_many_repositories_do_not_march_in_step() -> None:
     async def play() -> None:
         registry = FakeRegistry()
@@ -844,6 +885,15 @@ def test_credentials_that_cannot_be_read(error: Exception | None, reason: str | 
         assert len(world.poller._groups) == 1
 
     told()
+
+
+@story
+async def test_credentials_that_stay_unreadable_are_read_less_often(world: World) -> None:
+    world.accesses[SHOP] = Unavailable("No API server.")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(3600)
+    assert 10 <= len(world.loads) <= 20
+    assert world.woken == [ONE]
 
 
 @story
