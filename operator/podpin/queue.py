@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from podpin.core.names import Key
@@ -24,9 +24,8 @@ class WorkQueue:
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         self._now = now or (lambda: asyncio.get_running_loop().time())
-        self._live: deque[Key] = deque()
-        self._bulk: deque[Key] = deque()
-        self._waiting: set[Key] = set()
+        self._live: OrderedDict[Key, None] = OrderedDict()
+        self._bulk: OrderedDict[Key, None] = OrderedDict()
         self._working: set[Key] = set()
         self._dirty: set[Key] = set()
         self._failures: dict[Key, int] = {}
@@ -39,12 +38,12 @@ class WorkQueue:
 
     def __len__(self) -> int:
         """How many keys wait to be worked on at once."""
-        return len(self._waiting)
+        return len(self._live) + len(self._bulk)
 
     @property
     def idle(self) -> bool:
         """Nothing waits and nothing is worked on; what is due later does not count."""
-        return not self._waiting and not self._working
+        return not self._live and not self._bulk and not self._working
 
     def add(self, key: Key, *, bulk: bool = False) -> None:
         """Have a key worked on: soon, or, for the bulk of a start or a resync, once nothing live waits."""
@@ -53,12 +52,10 @@ class WorkQueue:
         if key in self._working:
             self._dirty.add(key)
             return
-        if key in self._waiting:
-            if not bulk:
-                self._live.append(key)
+        if key in self._live or (bulk and key in self._bulk):
             return
-        self._waiting.add(key)
-        (self._bulk if bulk else self._live).append(key)
+        self._bulk.pop(key, None)
+        (self._bulk if bulk else self._live)[key] = None
         self._news.set()
 
     def add_later(self, key: Key, seconds: float) -> None:
@@ -93,14 +90,12 @@ class WorkQueue:
         while True:
             if self._stopped:
                 return None
-            for line in (self._live, self._bulk):
-                while line:
-                    key = line.popleft()
-                    if key in self._waiting:  # else it was served from the other line
-                        self._waiting.remove(key)
-                        self._working.add(key)
-                        self._due.pop(key, None)
-                        return key
+            line = self._live or self._bulk
+            if line:
+                key, _ = line.popitem(last=False)
+                self._working.add(key)
+                self._due.pop(key, None)
+                return key
             self._news.clear()
             await self._news.wait()
 
