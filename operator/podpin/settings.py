@@ -1,13 +1,13 @@
 """What the administrator decides: flags, each with an environment variable of the same name, as one frozen value.
 
-A flag wins over its variable. Lists are given by repeating the flag, or with commas in the variable.
+A flag wins over its variable, and an empty variable is none. Lists are given with commas, or by repeating the flag.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from podpin import __version__
@@ -67,53 +67,84 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    def option(flag: str, what: str, **details: object) -> None:
-        name = f"PODPIN_{flag.upper().replace('-', '_')}"
-        given = environment.get(name)
-        default = details.pop("default", None)
-        if details.get("action") == "append":
-            default = [part.strip() for part in given.split(",") if part.strip()] if given else []
-        elif given is not None:
-            convert = details.get("type")
-            default = convert(given) if callable(convert) else given
-        run.add_argument(f"--{flag}", default=default, help=f"{what} [{name}]", **details)  # type: ignore[arg-type]
+    def option(flag: str, what: str, metavar: str, read: Callable[[str], object] = str, default: object = None) -> None:
+        variable = _variable(flag)
+        # A default that is text is read as the flag itself would be, so both are checked alike.
+        given = environment.get(variable) or default
+        run.add_argument(f"--{flag}", default=given, help=f"{what} [{variable}]", metavar=metavar, type=read)
 
-    option("kubeconfig", "kubeconfig file to use", metavar="FILE")
-    option("context", "context of the kubeconfig to use", metavar="NAME")
-    option("namespace", "serve this namespace only; may be repeated (default: all)", metavar="NAME", action="append")
-    option(
+    def listing(flag: str, what: str, metavar: str) -> None:
+        # The variable is read when no flag is given: argparse would add the flags to a default.
+        run.add_argument(
+            f"--{flag}", help=f"{what} [{_variable(flag)}]", metavar=metavar, type=_listed, action="extend"
+        )
+
+    usual = Settings()
+    option("kubeconfig", "kubeconfig file to use", "FILE")
+    option("context", "context of the kubeconfig to use", "NAME")
+    listing("namespace", "serve this namespace only; may be repeated (default: all)", "NAME")
+    listing(
         "insecure-registry",
         "speak plain HTTP to this registry; may be repeated. Everything sent there can be read and changed on the way",
-        metavar="HOST[:PORT]",
-        action="append",
+        "HOST[:PORT]",
     )
     option(
         "health-address",
-        "where /healthz and /readyz answer (default: 0.0.0.0:8080)",
-        metavar="HOST:PORT",
-        default="0.0.0.0:8080",
+        f"where /healthz and /readyz answer (default: {usual.health_address})",
+        "HOST:PORT",
+        _address,
+        usual.health_address,
     )
-    option("log-format", "human or json (default: human)", choices=("human", "json"), default="human")
-    option(
-        "log-level",
-        "debug, info, warning or error (default: info)",
-        choices=("debug", "info", "warning", "error"),
-        default="info",
-    )
-    option("workers", "how many rollouts are worked on at once (default: 16)", metavar="N", type=int, default=16)
+    for flag, words in (("log-format", ("human", "json")), ("log-level", ("debug", "info", "warning", "error"))):
+        default = getattr(usual, flag.replace("-", "_"))
+        option(flag, f"{_either(words)} (default: {default})", f"{{{','.join(words)}}}", _one_of(words), default)
+    option("workers", f"how many rollouts are worked on at once (default: {usual.workers})", "N", _count, usual.workers)
     given = parser.parse_args(arguments)
-    host, _, port = given.health_address.rpartition(":")
-    if not host or not port.isdigit():
-        run.error(f"--health-address must be HOST:PORT, not {given.health_address!r}")
-    if given.workers < 1:
-        run.error("--workers must be at least 1")
+
+    def listed(flag: str, flags: list[str] | None) -> list[str]:
+        return _listed(environment.get(_variable(flag), "")) if flags is None else flags
+
     return Settings(
         kubeconfig=given.kubeconfig,
         context=given.context,
-        namespaces=tuple(dict.fromkeys(given.namespace)),
-        insecure_registries=frozenset(given.insecure_registry),
+        namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
+        insecure_registries=frozenset(listed("insecure-registry", given.insecure_registry)),
         health_address=given.health_address,
         log_format=given.log_format,
         log_level=given.log_level,
         workers=given.workers,
     )
+
+
+def _variable(flag: str) -> str:
+    return f"PODPIN_{flag.upper().replace('-', '_')}"
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _either(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _one_of(words: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"must be {_either(words)}, not {text!r}")
+        return text
+
+    return read
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
+    return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number above 0, not {text!r}")
+    return int(text)
