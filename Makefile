@@ -38,6 +38,7 @@ check: $(READY) ## formatting, lint, types, layers, and that what is generated i
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	@$(RUN)/python -m podpin.crd | diff -u $(CRD) - || { echo "$(CRD) is not what the models say: run make crds" >&2; exit 1; }
+	@$(RUN)/python -m podpin.diagram | diff -u docs/states.md - || { echo "docs/states.md is not what the table says: run make diagram" >&2; exit 1; }
 
 test: test-unit test-cluster ## all tests, from nothing
 
@@ -49,6 +50,9 @@ test-cluster: $(READY) ## the tests on a real cluster
 
 crds: $(READY) ## write crds/ from the models
 	$(RUN)/python -m podpin.crd > $(CRD)
+
+diagram: $(READY) ## write docs/states.md from the table of transitions
+	$(RUN)/python -m podpin.diagram > docs/states.md
 
 run: $(READY) ## podpin on this machine, against the current kubeconfig (ARGS="--namespace shop")
 	$(RUN)/podpin run $(ARGS)

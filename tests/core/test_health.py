@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from tests.builders import at, container, digest, pod, pods, release_id, run, seen, waiting, workload
+
 from podpin.core.health import Baking, Blocked, Failing, Health, Healthy, Idle, Terms, Waiting, assess
 from podpin.core.observation import Observation
-
-from tests.builders import at, container, digest, pod, pods, release_id, run, seen, waiting, workload
 
 TERMS = Terms(deadline=timedelta(seconds=60), bake=timedelta(seconds=10))
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run(started=2, finished=3))

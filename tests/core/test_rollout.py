@@ -6,13 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
-from podpin.core.observation import Observation, Unresolved
-from podpin.core.release import release_of
-from podpin.core.rollout import SIGNALS, TRANSITIONS, State, decide
-from podpin.core.spec import Problem
-from podpin.core.status import CandidateStatus, RequestsStatus, Status
-
 from tests.builders import (
     START,
     at,
@@ -29,6 +22,13 @@ from tests.builders import (
     waiting,
     workload,
 )
+
+from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
+from podpin.core.observation import Observation, Unresolved
+from podpin.core.release import release_of
+from podpin.core.rollout import SIGNALS, TRANSITIONS, State, decide
+from podpin.core.spec import Problem
+from podpin.core.status import CandidateStatus, RequestsStatus, Status
 
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
 SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))

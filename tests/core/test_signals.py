@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from tests.builders import at, container, pod, run, waiting
+
 from podpin.core.observation import Container, Pod
 from podpin.core.signals import CLUSTER_SIGNALS, FAILURE_SIGNALS, pull_explanation
-
-from tests.builders import at, container, pod, run, waiting
 
 NOT_FOUND = 'failed to pull and unpack image "r.example.com/web@sha256:aa": failed to resolve reference: r.example.com/web@sha256:aa: not found'
 NO_PLATFORM = "rpc error: code = NotFound desc = failed to pull image: no match for platform in manifest: not found"
