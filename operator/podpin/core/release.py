@@ -92,6 +92,8 @@ class Record:
     verdict: Verdict | None = None
     request: str | None = None
     created: datetime | None = None
+    owner: str | None = None
+    """The uid of the rollout that it belongs to; None for one that is not written yet."""
 
     @property
     def is_stable(self) -> bool:
@@ -177,6 +179,7 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
         verdict=verdict,
         request=annotations.get(names.ANNOTATION_REQUEST),
         created=read_time(metadata.get("creationTimestamp")),
+        owner=next((str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None),
     )
 
 

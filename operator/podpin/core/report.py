@@ -7,7 +7,7 @@ the same text and a quiet world is never written to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -15,7 +15,7 @@ from typing import Final, Literal
 from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import Baking, Blocked, Health, Idle, Waiting, is_complete
 from podpin.core.names import workload_name
-from podpin.core.observation import Observation, Resolved, Unresolved, Workload
+from podpin.core.observation import Observation, Pod, Resolved, Unresolved, Workload
 from podpin.core.reference import parse_pin
 from podpin.core.release import Images, Record, Release, source_of
 from podpin.core.signals import had_been_ready
@@ -181,7 +181,7 @@ def _say(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
             )
         case "Nothing":
             return _say_nothing(seen, settled)
-    return _say_stable(seen, settled, now)
+    return _say_stable(spec, seen, settled, now)
 
 
 def _say_trying(settled: Settled, images: str) -> Say:
@@ -225,7 +225,7 @@ def _say_nothing(seen: Observation, settled: Settled) -> Say:
     return Say("Unknown", "Resolving", "waiting for the registry's first answer", reconciling=True)
 
 
-def _say_stable(seen: Observation, settled: Settled, now: datetime) -> Say:
+def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
     stable, wanted = settled.stable, settled.records.get(settled.wanted.id) if settled.wanted else None
     assert stable is not None
     runs = f"release {stable.release} runs ({images_text(stable.images)})"
@@ -243,7 +243,7 @@ def _say_stable(seen: Observation, settled: Settled, now: datetime) -> Say:
     if workload is not None and workload.release == stable.release and workload.replicas == 0:
         return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
     if not _serves(seen, stable.release):
-        short = _short(seen, stable.release, now)
+        short = _short(spec, seen, stable.release, now)
         if workload is None or workload.release != stable.release or (short is None and not is_complete(workload)):
             coming = "RollingBack" if held else "Progressing"
             return Say(
@@ -251,7 +251,7 @@ def _say_stable(seen: Observation, settled: Settled, now: datetime) -> Say:
                 coming,
                 f"{message}; its Pods are coming up",
                 reconciling=True,
-                recheck_at=_grace_ends(seen, stable.release, now),
+                recheck_at=_grace_ends(spec, seen, stable.release, now),
             )
         if short is not None:
             return Say("False", "Degraded", f"{message}; but {short}")
@@ -268,28 +268,32 @@ def _ready(seen: Observation, release: str | None) -> int:
     return sum(1 for pod in seen.pods if pod.release == release and pod.ready and not pod.deleting)
 
 
-def _short(seen: Observation, release: str, now: datetime) -> str | None:
+def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | None:
     """Why the release counts as degraded, or None: Pods that had been ready stay away, or none is ready at all."""
     workload = seen.workload
     if workload is None or workload.release != release:
         return None
-    away = [
-        pod
-        for pod in seen.pods
-        if pod.release == release and not pod.ready and not pod.deleting and pod.ready_changed
-        if had_been_ready(pod) and now - pod.ready_changed >= GRACE
-    ]
-    if away:
-        return f"Pod {min(pod.name for pod in away)} is not ready any more"
+    late = min((pod.name for pod, since, grace in _absent(spec, seen, release) if now >= since + grace), default=None)
+    if late is not None:
+        return f"Pod {late} is not ready"
     if workload.not_created is not None:
         return f"the cluster refuses to create Pods: {workload.not_created[1]}"
     return None
 
 
-def _grace_ends(seen: Observation, release: str, now: datetime) -> datetime | None:
-    ends = [
-        pod.ready_changed + GRACE for pod in seen.pods if pod.release == release and not pod.ready and pod.ready_changed
-    ]
+def _absent(spec: Spec, seen: Observation, release: str) -> Iterator[tuple[Pod, datetime, timedelta]]:
+    """Pods that are not ready, since when, and how long that may last: a while for one that had been, longer for a new one."""
+    for pod in seen.pods:
+        if pod.release != release or pod.ready or pod.deleting:
+            continue
+        if pod.ready_changed is not None and had_been_ready(pod):
+            yield pod, pod.ready_changed, GRACE
+        else:
+            yield pod, pod.created, spec.rollout.progress_deadline
+
+
+def _grace_ends(spec: Spec, seen: Observation, release: str, now: datetime) -> datetime | None:
+    ends = (since + grace for _, since, grace in _absent(spec, seen, release))
     return min((end for end in ends if end > now), default=None)
 
 
@@ -402,8 +406,9 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
 
 
 def _running(seen: Observation, settled: Settled, replicas: int, ready: int) -> RunningStatus | None:
-    """What serves: the stable release, until a candidate is all that there is."""
-    record = settled.stable or settled.records.get(settled.running or "")
+    """What serves: the stable release until another one is proven, or what was left running for want of one."""
+    candidate = settled.records.get(settled.running or "")
+    record = candidate if settled.state == "Failed" else settled.stable or candidate
     if record is None or not record.images or seen.workload is None:
         return None
     first = parse_pin(record.images[0][1])

@@ -339,6 +339,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if workload is not None and workload.owner != rollout.uid:
         message = f"a Deployment named {rollout.key.name} exists and is not this rollout's: rename the rollout, or delete that Deployment"
         return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
+    # A rollout that was deleted and made again has nothing to do with the records of the one before.
+    seen = replace(seen, records=tuple(record for record in seen.records if record.owner in (None, rollout.uid)))
     wanted = wanted_release(rollout, rollout.spec, seen)
     candidate = _clocked(rollout, seen, now)
     health = _health(rollout.spec, seen, candidate, now)
