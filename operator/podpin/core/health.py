@@ -1,11 +1,12 @@
-"""From an observation of the candidate to one judgement: healthy, baking, waiting, blocked by the cluster, or failing.
+"""From an observation of the candidate to one judgement: healthy, baking, waiting, blocked by the cluster, or
+failing.
 
-Only Pods of the candidate are judged, and only while it is the candidate. All clocks are read off the Pods themselves, so that
-a restart of podpin forgets nothing and nothing need be written while time passes.
+Only Pods of the candidate are judged, and only while it is the candidate. All clocks are read off the Pods
+themselves, so that a restart of podpin forgets nothing and nothing need be written while time passes.
 
-The progress clock starts again with structural progress only: a Pod that came into being, got a node, or started for the first
-time. Each of these happens once per Pod, so a container that is ready for a second at a time cannot keep its release alive
-(argoproj/argo-rollouts#3765).
+The progress clock starts again with structural progress only: a Pod that came into being, got a node, or started for
+the first time. Each of these happens once per Pod, so a container that is ready for a second at a time cannot keep
+its release alive (argoproj/argo-rollouts#3765).
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def _refusal(pods: Sequence[Pod], workload: Workload | None) -> Finding | None:
 
 
 def _doubted(pod: Pod, seen: Observation) -> Finding | None:
-    """The kubelet says "not found", but the registry has not said so itself: a mirror, a cache or a passing fault may be lying."""
+    """The kubelet says "not found", but the registry has not said so itself: a mirror or a cache may be lying."""
     if not says_not_found(pod) or seen.gone:
         return None
     return Finding(

@@ -16,6 +16,9 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 FIELD_MANAGER: Final = "podpin"
 """Who owns the fields that podpin applies server-side."""
 
+FIELD_MANAGER_SCALE: Final = "podpin-scale"
+"""Who owns the number of replicas from when the user leaves it out until an autoscaler sets it."""
+
 LABEL_ROLLOUT: Final = f"{GROUP}/rollout"
 """On every child and every Pod: the ImageRollout's name. It is the whole selector unless the user adds labels to it."""
 LABEL_RELEASE: Final = f"{GROUP}/release"

@@ -1,8 +1,8 @@
 """What the user is told: conditions, history and events, from a world that has been settled.
 
-The reason of Ready is the one word for the state of the world; REASONS says what each means and what to do, and the catalogue
-in the docs is printed from it. Messages carry no times and no counters that move by themselves, so that the same problem has
-the same text and a quiet world is never written to.
+The reason of Ready is the one word for the state of the world; REASONS says what each means and what to do, and the
+catalogue in the docs is printed from it. Messages carry no times and no counters that move by themselves, so that the
+same problem has the same text and a quiet world is never written to.
 """
 
 from __future__ import annotations
@@ -46,16 +46,21 @@ REASONS: Final[Mapping[str, str]] = {
     "RolledOut": "The wanted release runs and is stable.",
     "Progressing": "A release is being tried. The stable one serves until it is ready.",
     "RollingBack": "A release was rejected, and the stable one is coming back.",
-    "RolledBack": "The stable release runs; the wanted one was rejected and is not tried again. Push a fixed image, change the spec, or annotate podpin.dev/retry.",
-    "Rejected": "The release failed and there is none to go back to, or spec.rollback.enabled is false. Push a fixed image, change the spec, or annotate podpin.dev/retry.",
-    "Degraded": "The stable release runs with fewer ready Pods than it should. It is not rolled back for that: look at its Pods.",
+    "RolledBack": "The stable release runs; the wanted one was rejected and is not tried again. Push a fixed image, "
+    "change the spec, or annotate podpin.dev/retry.",
+    "Rejected": "The release failed and there is none to go back to, or spec.rollback.enabled is false. Push a fixed "
+    "image, change the spec, or annotate podpin.dev/retry.",
+    "Degraded": "The stable release runs with fewer ready Pods than it should. It is not rolled back for that: look at "
+    "its Pods.",
     "ScaledToZero": "No replicas are wanted. A candidate is judged when there are some.",
     "Suspended": "spec.suspend is true: podpin changes nothing.",
     "Resolving": "The registry has not answered yet.",
     "InvalidSpec": "The spec asks for something impossible. The message says what; podpin waits for a change.",
     "WorkloadConflict": "A workload of this name exists and belongs to somebody else. podpin never takes it over.",
-    "WorkloadRefused": "The API server does not accept the Deployment made from spec.workload; the message has its words. What runs goes on; mend the spec.",
-    "WriteForbidden": "The API server forbids podpin's write: a missing right, a quota or an admission policy. It is tried again.",
+    "WorkloadRefused": "The API server does not accept the Deployment made from spec.workload; the message has its "
+    "words. What runs goes on; mend the spec.",
+    "WriteForbidden": "The API server forbids podpin's write: a missing right, a quota or an admission policy. It is "
+    "tried again.",
 }
 """The reasons of Ready that are podpin's own; those of the registry and of the cluster are in the catalogue too."""
 
@@ -98,7 +103,7 @@ def stalled(rollout: Rollout, reason: str, message: str, now: datetime) -> Decis
 
 
 def refused(rollout: Rollout, intent: str, message: str, now: datetime) -> Decision:
-    """The answer to a workload that the API server does not accept: what runs goes on running, until something changes."""
+    """The answer to a workload that the API server does not accept: what runs goes on, until something changes."""
     told = stalled(
         rollout, "WorkloadRefused", f"the API server refuses the Deployment made from spec.workload: {message}", now
     )
@@ -237,25 +242,31 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         verdict = wanted.verdict
         asked = wanted.spec_hash != stable.spec_hash and verdict.reason != "RollbackRequested"
         reason = "RolledBack"
-        message = f"{runs}; release {wanted.release} ({images_text(wanted.images)}) was rejected ({verdict.reason}): {verdict.message}"
+        failed = f"release {wanted.release} ({images_text(wanted.images)}) was rejected"
+        message = f"{runs}; {failed} ({verdict.reason}): {verdict.message}"
     else:
         asked, reason, message = False, "RolledOut", runs
     if workload is not None and workload.release == stable.release and workload.replicas == 0:
         return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
-    if not _serves(seen, stable.release):
-        short = _short(spec, seen, stable.release, now)
-        if workload is None or workload.release != stable.release or (short is None and not is_complete(workload)):
-            coming = "RollingBack" if held else "Progressing"
-            return Say(
-                "Unknown",
-                coming,
-                f"{message}; its Pods are coming up",
-                reconciling=True,
-                recheck_at=_grace_ends(spec, seen, stable.release, now),
-            )
-        if short is not None:
-            return Say("False", "Degraded", f"{message}; but {short}")
-    return Say("False" if asked else "True", reason, message, stalled=asked)
+    if _serves(seen, stable.release):
+        return Say("False" if asked else "True", reason, message, stalled=asked)
+    recheck = _grace_ends(spec, seen, stable.release, now)
+    if short := _short(spec, seen, stable.release, now):
+        return Say("False", "Degraded", f"{message}; but {short}", recheck_at=recheck)
+    if _is_coming(seen, stable.release):
+        coming = "RollingBack" if held else "Progressing"
+        return Say("Unknown", coming, f"{message}; its Pods are coming up", reconciling=True, recheck_at=recheck)
+    return Say("False" if asked else "True", reason, message, stalled=asked, recheck_at=recheck)
+
+
+def _is_coming(seen: Observation, release: str) -> bool:
+    """The release is on its way in: none of its Pods is ready, or Pods of another one are still there.
+
+    Being scaled up, or having a Pod moved, is neither: what runs goes on serving, and nobody is to be woken for it.
+    """
+    workload = seen.workload
+    others = any(pod.release != release and not pod.deleting for pod in seen.pods)
+    return workload is None or workload.release != release or others or _ready(seen, release) == 0
 
 
 def _serves(seen: Observation, release: str | None) -> bool:
@@ -282,7 +293,7 @@ def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | 
 
 
 def _absent(spec: Spec, seen: Observation, release: str) -> Iterator[tuple[Pod, datetime, timedelta]]:
-    """Pods that are not ready, since when, and how long that may last: a while for one that had been, longer for a new one."""
+    """Pods that are not ready, since when, and how long that may last: not long for one that had been ready."""
     for pod in seen.pods:
         if pod.release != release or pod.ready or pod.deleting:
             continue
@@ -392,8 +403,10 @@ def _images(spec: Spec, seen: Observation, old: Status, now: datetime) -> tuple[
 
 
 def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]:
-    """Replicas and ready replicas of what runs. A candidate's Pods count once they are all that is left, so that a rollout does
-    not move these numbers at every step."""
+    """Replicas and ready replicas of what runs.
+
+    A candidate's Pods count once they are all that is left, so that a rollout does not move the numbers at every step.
+    """
     workload = seen.workload
     if workload is None:
         return 0, 0
@@ -433,7 +446,7 @@ def _rejected(record: Record) -> RejectedStatus:
 
 
 def _history(old: Status, settled: Settled, now: datetime) -> tuple[HistoryEntry, ...]:
-    """What was, and what the records say besides: a verdict that never got into status, because podpin died, is found there."""
+    """What was, and what the records say besides: a verdict that podpin died on before it got into status."""
     entries = list(old.history)
     known = {(entry.release, entry.result, entry.ended_at) for entry in entries}
     for record in settled.records.values():

@@ -1,16 +1,17 @@
 """The heart: from what the user wants and what podpin saw to what is to be done. Pure and total.
 
-Theory of operation. A rollout is in one of five states, and the state is never stored: it is read off the world each time,
-from which release the workload runs and from the verdicts in the releases' records. So a crash loses no state, and a restored
-backup is in the state that it shows. TRANSITIONS says, for each state, which signals it heeds, where they lead and what
-happens on the way; a signal that a state does not name is nothing to it. The order of SIGNALS is the order of asking.
+Theory of operation. A rollout is in one of five states, and the state is never stored: it is read off the world each
+time, from which release the workload runs and from the verdicts in the releases' records. So a crash loses no state,
+and a restored backup is in the state that it shows. TRANSITIONS says, for each state, which signals it heeds, where
+they lead and what happens on the way; a signal that a state does not name is nothing to it. The order of SIGNALS is
+the order of asking.
 
-Transitions change a model of the world: verdicts, and which release is to run. What is to be done follows from comparing that
-model with what was seen, so no transition needs to know whether an earlier attempt got half-way. Rolling back is no act of its
-own: it is the stable release being what is to run.
+Transitions change a model of the world: verdicts, and which release is to run. What is to be done follows from
+comparing that model with what was seen, so no transition needs to know whether an earlier attempt got half-way.
+Rolling back is no act of its own: it is the stable release being what is to run.
 
-The table does not show what is no transition: applying a changed number of replicas, mending a workload that somebody edited,
-answering an invalid spec, standing still while suspended.
+The table does not show what is no transition: applying a changed number of replicas, mending a workload that somebody
+edited, answering an invalid spec, standing still while suspended.
 """
 
 from __future__ import annotations
@@ -337,7 +338,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return report.stalled(rollout, rollout.spec.reason, rollout.spec.message, now)
     workload = seen.workload
     if workload is not None and workload.owner != rollout.uid:
-        message = f"a Deployment named {rollout.key.name} exists and is not this rollout's: rename the rollout, or delete that Deployment"
+        taken = f"a Deployment named {rollout.key.name} exists and is not this rollout's"
+        message = f"{taken}: rename the rollout, or delete that Deployment"
         return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
     # A rollout that was deleted and made again has nothing to do with the records of the one before.
     seen = replace(seen, records=tuple(record for record in seen.records if record.owner in (None, rollout.uid)))
@@ -441,8 +443,8 @@ def _candidate(
 def _token(rollout: Rollout, kind: str, value: str | None, seen: Observation) -> str | None:
     """A request still to be obeyed, as `count:kind=value`, or None.
 
-    The count of requests obeyed before stands in status. A record that carries the token shows that the request was obeyed
-    although podpin died before status said so.
+    The count of requests obeyed before stands in status. A record that carries the token shows that the request was
+    obeyed although podpin died before status said so.
     """
     requests = rollout.status.requests
     known = None if requests is None else requests.retry if kind == "retry" else requests.rollback_to
@@ -453,8 +455,11 @@ def _token(rollout: Rollout, kind: str, value: str | None, seen: Observation) ->
 
 
 def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> RequestsStatus | None:
-    """The requests as they stand handled after this decision: a look once it has come back, a retry once there is something
-    that could be retried, and none while suspended."""
+    """The requests as they stand handled after this decision.
+
+    A look is handled once it has come back, a retry once there is something that could be retried, and none while
+    suspended.
+    """
     asked, known = rollout.requests, rollout.status.requests
     assert isinstance(rollout.spec, Spec)
     if rollout.spec.suspend or (known is None and asked == Requests()):

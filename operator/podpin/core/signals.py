@@ -1,8 +1,8 @@
 """What a Pod's state says, and whose fault it is: the image's, or the cluster's.
 
-Each signal is a small pure function from a Pod to a finding or nothing. The two lists at the end are the policy: the order is
-the order of asking, and the first answer counts. The cluster is asked first: what it did to a Pod must never be blamed on the
-release. What neither list knows is left to the progress deadline.
+Each signal is a small pure function from a Pod to a finding or nothing. The two lists at the end are the policy: the
+order is the order of asking, and the first answer counts. The cluster is asked first: what it did to a Pod must never
+be blamed on the release. What neither list knows is left to the progress deadline.
 
 The texts matched here are those of the kubelet, containerd, CRI-O and the OCI runtimes as of Kubernetes 1.35.
 """
@@ -49,18 +49,21 @@ REFUSED: Final = re.compile(
 )
 UNTRUSTED: Final = re.compile(r"x509|certificate signed by unknown authority|certificate has expired", re.IGNORECASE)
 REGISTRY_TROUBLE: Final = re.compile(
-    r"too ?many ?requests|\b429\b|\b50[0234]\b|rate limit|service unavailable|bad gateway|gateway time-?out|internal server error"
-    r"|i/o timeout|deadline exceeded|connection refused|connection reset|no such host|no route to host|network is unreachable"
-    r"|TLS handshake timeout|unexpected EOF|: EOF|context canceled|temporary failure in name resolution|server misbehaving",
+    r"too ?many ?requests|\b429\b|\b50[0234]\b|rate limit|service unavailable|bad gateway|gateway time-?out"
+    r"|internal server error|i/o timeout|deadline exceeded|connection refused|connection reset|no such host"
+    r"|no route to host|network is unreachable|TLS handshake timeout|unexpected EOF|: EOF|context canceled"
+    r"|temporary failure in name resolution|server misbehaving",
     re.IGNORECASE,
 )
 CANNOT_START: Final = re.compile(
-    r"exec format error|no such file or directory|executable file not found|not a directory|permission denied|no command specified|is a directory",
+    r"exec format error|no such file or directory|executable file not found|not a directory|is a directory"
+    r"|permission denied|no command specified",
     re.IGNORECASE,
 )
 CACHE_LAG: Final = re.compile(r"failed to sync (?:configmap|secret) cache", re.IGNORECASE)
 PASSING: Final = re.compile(
-    r"deadline exceeded|is reserved for|context canceled|failed to reserve|no space left|cannot allocate memory", re.IGNORECASE
+    r"deadline exceeded|is reserved for|context canceled|failed to reserve|no space left|cannot allocate memory",
+    re.IGNORECASE,
 )
 
 
@@ -101,7 +104,7 @@ def unschedulable(pod: Pod) -> Finding | None:
 
 
 def node_lost(pod: Pod) -> Finding | None:
-    """Ready was withdrawn although every container is: that is the node controller speaking for a node that went silent."""
+    """Ready was withdrawn although every container is: the node controller speaks for a node that went silent."""
     mains = [c for c in pod.containers if not c.init]
     if pod.phase == "Running" and not pod.ready and not pod.gated and mains and all(c.ready for c in mains):
         return Finding("NodeLost", f"Pod {pod.name} is on node {pod.node}, which has stopped answering")
@@ -128,7 +131,7 @@ def registry_trouble(pod: Pod) -> Finding | None:
         return None
     return Finding(
         "RegistryUnavailable",
-        f"The node of Pod {pod.name} can't pull the image of container {container.name} now: the registry does not serve it",
+        f"the registry does not serve the image of container {container.name} to the node of Pod {pod.name} now",
     )
 
 
@@ -185,7 +188,7 @@ def cannot_start(pod: Pod) -> Finding | None:
 
 
 def bad_container_config(pod: Pod) -> Finding | None:
-    """The container cannot be created as the template has it: a missing key, a user that the policy forbids, and the like."""
+    """The container cannot be created as the template has it: a missing key, a forbidden user, and the like."""
     for container in pod.containers:
         if container.waiting in ("CreateContainerConfigError", "ErrImageNeverPull") and not PASSING.search(
             container.message
@@ -304,14 +307,15 @@ FAILURE_SIGNALS: tuple[Signal, ...] = (
 
 
 def pull_explanation(pod: Pod) -> Finding | None:
-    """Why the pull fails, for the failures that no signal judges: they wait for the deadline, but the user is told at once."""
+    """Why a pull fails that no signal judges: it waits for the deadline, but the user is told at once."""
     container = pull_failure(pod)
     if container is None:
         return None
     if REFUSED.search(container.message):
         return Finding(
             "ImagePullDenied",
-            f"the node may not pull the image of container {container.name}: give the template imagePullSecrets that the registry accepts",
+            f"the node may not pull the image of container {container.name}: give the template imagePullSecrets that "
+            "the registry accepts",
         )
     if UNTRUSTED.search(container.message):
         return Finding(
