@@ -33,6 +33,8 @@ from podpin.rollouts import Rollouts
 
 SLOW_START = timedelta(seconds=5)
 """After how long a Pod that has not started a container is asked why, by its events."""
+PATIENCE = 5.0
+"""Seconds that a rollout's turn may wait for a registry; no answer is an answer too, and others wait behind it."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
 
@@ -167,6 +169,9 @@ class Reconciler:
 
     def _images(self, rollout: Rollout, spec: Spec, memory: Memory) -> tuple[dict[str, Resolution], bool]:
         """What the poller knows, and whether the look that somebody asked for has come back."""
+        if spec.suspend:
+            self._poller.forget(rollout.key)
+            return {image.container: None for image in spec.images}, True
         source = access_source(rollout.key, spec)
         last = {image.container: image for image in rollout.status.images}
         wishes = {}
@@ -264,9 +269,10 @@ class Reconciler:
         """Whether the registry itself says that it has not got an image; None where it does not say."""
         pin = parse_pin(image)
         try:
-            access = await load_access(self._cluster, access_source(key, spec))
-            return not await self._registry.exists(parse_repository(pin.repository), pin.digest, access)
-        except PodpinError as error:
+            async with asyncio.timeout(PATIENCE):
+                access = await load_access(self._cluster, access_source(key, spec))
+                return not await self._registry.exists(parse_repository(pin.repository), pin.digest, access)
+        except (PodpinError, TimeoutError) as error:
             log.info("%s: whether %s still exists could not be asked: %s", key, image, error)
             return None
 
