@@ -100,14 +100,15 @@ def is_whole(folder: Path, recipe: Recipe) -> bool:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, quiet: bool = False) -> Iterator[None]:
     """Hold the file's lock; the kernel lets go of it even when this process is killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"waiting for another process that holds {path}", flush=True)
+            if not quiet:
+                print(f"waiting for another process that holds {path}", flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -343,6 +343,7 @@ def start_pretended_node(cluster: LocalCluster, kwok: Path) -> None:
     cluster.begin(Part("kwok", [
         kwok / "kwok", f"--kubeconfig={cluster.kubeconfig}", "--manage-all-nodes=true",
         f"--config={SOURCE / 'kwok' / 'stages.yaml'}", "--server-address=127.0.0.1:10247",
+        "--node-lease-duration-seconds=40",
         f"--node-ip={cluster.network.node}", f"--cidr={cluster.network.pods}",
     ]))
     # fmt: on

@@ -79,7 +79,7 @@ class Record:
 
 def lock() -> AbstractContextManager[None]:
     """Held while clusters are counted, made or removed."""
-    return locked(RUN.with_name(RUN.name + ".lock"))
+    return locked(RUN.with_name(RUN.name + ".lock"), quiet=True)
 
 
 def records() -> list[Record]:

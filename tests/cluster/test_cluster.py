@@ -289,6 +289,14 @@ def test_kwok_says_that_a_hundred_pods_run(kwok_plane: LocalCluster) -> None:
     wait_for(reasons, 20, "a Pod whose image is broken")
 
 
+def test_the_pretended_node_keeps_saying_that_it_lives(kwok_plane: LocalCluster) -> None:
+    def renewed() -> str:
+        return kwok_plane.kubectl("get", "lease", "-n", "kube-node-lease", "-o", "jsonpath={.items[0].spec.renewTime}")
+
+    first = wait_for(renewed, 20, "the node's lease", retry_on=(ClusterError,))
+    wait_for(lambda: renewed() != first, 30, "the lease to be renewed")
+
+
 @pytest.fixture
 def everything() -> set[str]:
     """All that this machine has of what a cluster is made of."""
