@@ -74,24 +74,30 @@ class Api:
         return _parsed(raw)
 
     async def watch(self, path: str, query: Mapping[str, str], accept: str = JSON) -> AsyncIterator[tuple[str, Body]]:
-        """The events of a watch, as (type, object), until the API server ends it.
+        """Open a watch and return its events, as (type, object), which go on until the API server ends it.
 
-        Raises Expired where the resource version is too old, else what `request` raises.
+        To open it and to go on raise Expired where the resource version is too old, else what `request` raises.
         """
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=SILENCE_SECONDS)
         response = await self._send("GET", path, {**query, "watch": "true"}, None, JSON, accept, timeout)
+        if response.status < 400:
+            return self._events(response)
         try:
-            if response.status >= 400:
-                raise _error_of(response.status, await response.read(), response.headers.get("Retry-After"))
+            raw = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise _unreachable(error) from error
+        raise _error_of(response.status, raw, response.headers.get("Retry-After"))
+
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Body]]:
+        try:
             rest = b""
             async for chunk in response.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        status = event["object"]
-                        raise _error_of(int(status.get("code") or 500), json.dumps(status).encode(), None)
-                    yield event["type"], event["object"]
+                    kind, body = _event_of(line)
+                    if kind == "ERROR":
+                        raise _error_of(int(body.get("code") or 500), json.dumps(body).encode(), None)
+                    yield kind, body
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise _unreachable(error) from error
         finally:
@@ -130,6 +136,14 @@ def _parsed(raw: bytes) -> Body:
     except ValueError as error:
         raise Unavailable("The API server answered something that is no JSON.") from error
     return body if isinstance(body, dict) else {}
+
+
+def _event_of(line: bytes) -> tuple[str, Body]:
+    event = json.loads(line)
+    kind, body = (event.get("type"), event.get("object")) if isinstance(event, dict) else (None, None)
+    if not isinstance(kind, str) or not isinstance(body, dict):
+        raise ValueError("a line of the watch is no event")  # noqa: TRY004 -- as what is no JSON at all
+    return kind, body
 
 
 def _error_of(status: int, raw: bytes, retry_after: str | None) -> PodpinError:

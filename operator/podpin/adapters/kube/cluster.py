@@ -65,7 +65,8 @@ class Cluster:
 
     def workload(self, key: Key) -> Workload | None:
         """The rollout's Deployment, as far as the mirror knows."""
-        return next(self._mine(self._deployments, key).of(key), None)
+        found: Workload | None = self._mine(self._deployments, key).named(key, names.workload_name(key.name))
+        return found
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
         """The rollout's Pods, of all releases."""
@@ -194,7 +195,7 @@ class Cluster:
         """Delete the record of a release."""
         with contextlib.suppress(NotFound):
             await self.api.request("DELETE", _record(key, release))
-        self._mine(self._records, key).drop(key.namespace, key.name, names.record_name(key.name, release))
+        self._mine(self._records, key).drop(key.namespace, names.record_name(key.name, release))
 
     async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Replace the status of an ImageRollout; returns the object as it is then.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from podpin.adapters.kube.api import JSON, METADATA_LIST, METADATA_ONLY, Api, Expired
@@ -40,11 +40,15 @@ class Mirror(Generic[T]):
         changed: Callable[[Key], None],
         *,
         metadata_only: bool = False,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._api, self._path, self._project, self._changed = api, path, project, changed
+        self._api, self._path, self._project, self._changed, self._pause = api, path, project, changed, pause
         self._accept = (METADATA_LIST, METADATA_ONLY) if metadata_only else (JSON, JSON)
         self._held: dict[Key, dict[str, tuple[int, T]]] = {}
+        self._homes: dict[tuple[str, str], str] = {}
+        """By an object's namespace and name, the rollout under which it is held: labels can be changed."""
         self._version = ""
+        self._heard = False
         self.synced = asyncio.Event()
         self.trouble: str | None = None
         """Why the copy is not current, in a sentence, or None."""
@@ -53,74 +57,91 @@ class Mirror(Generic[T]):
         """The projections of a rollout's objects."""
         return (value for _, value in self._held.get(key, {}).values())
 
-    def keys(self) -> Iterator[Key]:
-        """The rollouts that have objects here."""
-        return iter(self._held)
+    def named(self, key: Key, name: str) -> T | None:
+        """The projection of the rollout's object of this name, or None."""
+        held = self._held.get(key, {}).get(name)
+        return held[1] if held else None
 
     def put(self, raw: Mapping[str, Any]) -> T | None:
-        """Take in an object, unless a newer state of it is known; returns its projection."""
-        metadata = raw["metadata"]
-        rollout = (metadata.get("labels") or {}).get(LABEL_ROLLOUT)
-        value = self._project(raw)
-        if not rollout or value is None:
-            return value
-        key = Key(metadata.get("namespace", ""), rollout)
-        mine, version = self._held.setdefault(key, {}), _version(metadata)
-        known = mine.get(metadata["name"])
-        if known is None or version >= known[0]:
-            mine[metadata["name"]] = (version, value)
+        """Take in what podpin's own write has made of an object, and return its projection.
+
+        A newer state that is known stands. So does the object's absence, if the watch has come past this state already:
+        it is gone again by now.
+        """
+        metadata, value = raw["metadata"], self._project(raw)
+        known = (metadata.get("namespace", ""), metadata["name"]) in self._homes
+        if known or _number(self._version) < _version(metadata):
+            self._take(raw, value)
         return value
 
-    def drop(self, namespace: str, rollout: str, name: str, version: int | None = None) -> None:
-        """Forget an object, unless a newer state of it is known."""
+    def drop(self, namespace: str, name: str, version: int | None = None) -> Key | None:
+        """Forget an object, unless a newer state of it is known; returns the rollout that it was held under."""
+        rollout = self._homes.get((namespace, name))
+        if rollout is None:
+            return None
         key = Key(namespace, rollout)
-        mine = self._held.get(key)
-        if mine is None or name not in mine or (version is not None and mine[name][0] > version):
-            return
-        del mine[name]
-        if not mine:
+        if version is not None and self._held[key][name][0] > version:
+            return None
+        del self._homes[namespace, name], self._held[key][name]
+        if not self._held[key]:
             del self._held[key]
+        return key
+
+    def _take(self, raw: Mapping[str, Any], value: T | None) -> set[Key]:
+        """Take in a state of an object, unless a newer one is known; returns the rollouts that it is and was of."""
+        metadata, version = raw["metadata"], _version(raw["metadata"])
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        rollout, home = (metadata.get("labels") or {}).get(LABEL_ROLLOUT), self._homes.get((namespace, name))
+        touched = {Key(namespace, each) for each in (rollout, home) if each}
+        if home is not None and self._held[Key(namespace, home)][name][0] > version:
+            return touched
+        self.drop(namespace, name)
+        if rollout and value is not None:
+            self._homes[namespace, name] = rollout
+            self._held.setdefault(Key(namespace, rollout), {})[name] = (version, value)
+        return touched
 
     async def run(self) -> None:
         """Keep the copy current until cancelled."""
-        failures = 0
+        failures = ends = 0
         while True:
+            self._heard, error = False, None
             try:
                 if not self._version:
                     await self._list()
                     self.synced.set()
-                self.trouble, failures = None, 0
                 await self._follow()
             except Expired:
                 self._version = ""
-            except PodpinError as error:
+            except PodpinError as caught:
+                error = caught
+            if self._heard:
+                failures = ends = 0
+            if error is not None:
                 failures += 1
-                wait = min(LONGEST_WAIT, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-                if isinstance(error, Unavailable) and error.retry_after is not None:
-                    wait = max(wait, min(error.retry_after, LONGEST_WAIT))
+                wait = _backoff(failures, error)
                 self.trouble = f"podpin can't watch {self._path.rpartition('/')[2]}: {error}"
                 log.warning("%s Trying again in %.0f s.", self.trouble, wait)
-                await asyncio.sleep(wait)
+                await self._pause(wait)
+            else:
+                ends += 1
+                if ends > 2:  # watch after watch that tells nothing: something ends them, so do not run in circles
+                    await self._pause(_backoff(ends - 2, None))
 
     async def _list(self) -> None:
         query = {"labelSelector": LABEL_ROLLOUT, "limit": PAGE}
-        seen: set[tuple[Key, str]] = set()
+        seen: set[tuple[str, str]] = set()
         while True:
             page = await self._api.request("GET", self._path, query=query, accept=self._accept[0])
             for raw in page.get("items") or ():
-                metadata = raw["metadata"]
-                key = Key(metadata.get("namespace", ""), metadata["labels"][LABEL_ROLLOUT])
-                seen.add((key, metadata["name"]))
-                self.put(raw)
-                self._changed(key)
+                seen.add((raw["metadata"].get("namespace", ""), raw["metadata"]["name"]))
+                self._tell(self._take(raw, self._project(raw)))
             if not page["metadata"].get("continue"):
                 break
             query["continue"] = page["metadata"]["continue"]
         version = page["metadata"]["resourceVersion"]
-        gone = [(key, name) for key, mine in self._held.items() for name in mine if (key, name) not in seen]
-        for key, name in gone:
-            self.drop(key.namespace, key.name, name, int(version))
-            self._changed(key)
+        for namespace, name in [each for each in self._homes if each not in seen]:
+            self._tell({self.drop(namespace, name, _number(version))})
         self._version = version
 
     async def _follow(self) -> None:
@@ -130,19 +151,35 @@ class Mirror(Generic[T]):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(random.randint(400, 600)),  # noqa: S311
         }
-        async for kind, raw in self._api.watch(self._path, query, self._accept[1]):
-            metadata = raw["metadata"]
+        events = await self._api.watch(self._path, query, self._accept[1])
+        self.trouble = None
+        async for kind, raw in events:
+            metadata, self._heard = raw["metadata"], True
             self._version = metadata["resourceVersion"]
             if kind == "BOOKMARK":
                 continue
-            key = Key(metadata.get("namespace", ""), (metadata.get("labels") or {}).get(LABEL_ROLLOUT, ""))
             if kind == "DELETED":
-                self.drop(key.namespace, key.name, metadata["name"], _version(metadata))
+                self._tell({self.drop(metadata.get("namespace", ""), metadata["name"], _version(metadata))})
             else:
-                self.put(raw)
-            self._changed(key)
+                self._tell(self._take(raw, self._project(raw)))
+
+    def _tell(self, keys: Iterable[Key | None]) -> None:
+        for key in keys:
+            if key is not None:
+                self._changed(key)
+
+
+def _backoff(failures: int, error: PodpinError | None) -> float:
+    """A growing wait, a little off by chance, and at least what the API server asks for, within reason."""
+    wait = min(LONGEST_WAIT, 0.5 * 2.0 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+    asked = error.retry_after if isinstance(error, Unavailable) else None
+    return wait if asked is None else max(wait, min(asked, LONGEST_WAIT))
 
 
 def _version(metadata: Mapping[str, Any]) -> int:
-    text = str(metadata.get("resourceVersion") or "0")
+    return _number(metadata.get("resourceVersion"))
+
+
+def _number(version: object) -> int:
+    text = str(version or "0")
     return int(text) if text.isdigit() else 0
