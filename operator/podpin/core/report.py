@@ -133,7 +133,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     status = Status(
         observed_generation=rollout.generation,
         conditions=_conditions(rollout, say, resolved, now),
-        running=_running(seen, settled, replicas, ready),
+        running=_running(settled, replicas, ready),
         images=images,
         stable=ReleaseStatus(release=stable.release, images=pinned(stable.images), since=stable.verdict.at)
         if stable and stable.verdict
@@ -418,11 +418,11 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
     return min(workload.total, workload.replicas), min(workload.available, workload.replicas)
 
 
-def _running(seen: Observation, settled: Settled, replicas: int, ready: int) -> RunningStatus | None:
+def _running(settled: Settled, replicas: int, ready: int) -> RunningStatus | None:
     """What serves: the stable release until another one is proven, or what was left running for want of one."""
     candidate = settled.records.get(settled.running or "")
     record = candidate if settled.state == "Failed" else settled.stable or candidate
-    if record is None or not record.images or seen.workload is None:
+    if record is None or not record.images or settled.running is None:
         return None
     first = parse_pin(record.images[0][1])
     name = first.repository.rsplit("/", 1)[-1]

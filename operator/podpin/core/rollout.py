@@ -464,17 +464,20 @@ def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> Req
     assert isinstance(rollout.spec, Spec)
     if rollout.spec.suspend or (known is None and asked == Requests()):
         return known
-    known = known or RequestsStatus()
-    retry = asked.retry if asked.retry is None or wanted is not None else known.retry
+    before = known or RequestsStatus()
+    retry = asked.retry if asked.retry is None or wanted is not None else before.retry
     fresh = [
-        value for value, old in ((retry, known.retry), (asked.rollback_to, known.rollback_to)) if value and value != old
+        value
+        for value, old in ((retry, before.retry), (asked.rollback_to, before.rollback_to))
+        if value and value != old
     ]
-    return RequestsStatus(
-        reconcile=asked.reconcile if seen.looked else known.reconcile,
+    handled = RequestsStatus(
+        reconcile=asked.reconcile if seen.looked else before.reconcile,
         retry=retry,
         rollback_to=asked.rollback_to,
-        obeyed=known.obeyed + bool(fresh),
+        obeyed=before.obeyed + bool(fresh),
     )
+    return known if handled == before else handled
 
 
 def _answer(world: World) -> World:
