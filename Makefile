@@ -11,7 +11,7 @@ CRD := crds/imagerollouts.podpin.dev.yaml
 export CLUSTER ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test test-unit test-cluster demo bench crds diagram run image \
+.PHONY: help setup fmt check test test-unit test-cluster binaries demo bench crds diagram run image \
         cluster-up cluster-down cluster-shell clean
 
 help: ## this list
@@ -45,8 +45,11 @@ test: test-unit test-cluster ## all tests, from nothing
 test-unit: $(READY) ## the tests that need no cluster
 	$(RUN)/pytest -m "not cluster"
 
-test-cluster: $(READY) ## the tests on a real cluster
+test-cluster: binaries ## the tests on a real cluster
 	$(RUN)/pytest -m cluster
+
+binaries: $(READY)
+	@$(RUN)/python -m tests.cluster build --kwok
 
 crds: $(READY) ## write crds/ from the models
 	$(RUN)/python -m podpin.crd > $(CRD)

@@ -129,6 +129,10 @@ class FakeRegistry:
             raise NotFound(f"Tag {tag} of {repository} does not exist.")
         return self.digests[repository][tag]
 
+    async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
+        await self._answer(Request(now(), "exists", repository, digest, access, None))
+        return digest in self.digests.get(repository, {}).values()
+
     async def _answer(self, request: Request) -> None:
         self.requests.append(request)
         host = request.repository.host
@@ -435,6 +439,55 @@ async def test_an_answer_below_the_mark_is_not_shared(world: World) -> None:
     assert world.follow(TWO, semver("*"), chosen="1.1.0") is None
     await asyncio.sleep(1)
     assert world.outcome(TWO) == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_the_stable_digest_is_looked_for_only_where_no_tag_was_found_to_name_it(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"), keep=digest_of("latest"))
+    await asyncio.sleep(1)
+    assert world.registry.count("exists") == 0
+    world.registry.push(WEB, "old")
+    world.follow(TWO, tag("latest"), keep=digest_of("old"))
+    world.poller.look_now(TWO)
+    await asyncio.sleep(1)
+    assert world.registry.count("exists") == 1
+    look = world.look(TWO)
+    assert look is not None
+    assert look.lost is None
+
+
+@story
+async def test_a_stable_digest_that_is_gone_is_told_and_wakes(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.push(WEB, "old")
+    world.follow(ONE, tag("latest"), keep=digest_of("old"))
+    await asyncio.sleep(1)
+    del world.registry.digests[WEB]["old"]
+    world.woken.clear()
+    await asyncio.sleep(2 * INTERVAL)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.lost == digest_of("old")
+    assert world.woken == [ONE]
+    world.registry.push(WEB, "old")
+    await asyncio.sleep(2 * INTERVAL)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.lost is None
+    assert world.woken == [ONE, ONE]
+
+
+@story
+async def test_a_registry_that_does_not_answer_has_lost_nothing(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.failure = lambda request: Unavailable("away") if request.what == "exists" else None
+    world.follow(ONE, tag("latest"), keep=digest_of("old"))
+    await asyncio.sleep(1)
+    look = world.look(ONE)
+    assert look is not None
+    assert look.lost is None
+    assert look.outcome == Found("latest", digest_of("latest"))
 
 
 @story

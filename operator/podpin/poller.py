@@ -38,7 +38,7 @@ from podpin.core.semver import RangeInvalid
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from podpin.core.keyring import Access
     from podpin.core.names import Key
@@ -71,6 +71,9 @@ class Registry(Protocol):
     async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
         """The digest that the tag names. One HEAD where it is still the `known` one."""
 
+    async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
+        """Whether the digest is there. False only where the registry itself says that it is not."""
+
 
 @dataclass(frozen=True, slots=True)
 class AccessSource:
@@ -89,7 +92,8 @@ class Wish:
 
     `interval` is in seconds. `chosen` and `known` are the tag and the digest that the rollout's status holds for this
     very policy, or None: no lower version than `chosen` is found again by accident. When `chosen` goes back to None,
-    the choice is made afresh.
+    the choice is made afresh. `keep` is the digest of the stable release: whether it is still there is looked at too,
+    for it may have to be pulled again.
     """
 
     repository: Repository
@@ -98,6 +102,7 @@ class Wish:
     source: AccessSource
     chosen: str | None = None
     known: str | None = None
+    keep: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +132,14 @@ class Look:
     """What came of the newest look.
 
     `at` is when it began, in the poller's monotonic seconds: whatever happened in the registry before is in it.
-    `last` is the newest image that was found for this wish, this time or earlier.
+    `last` is the newest image that was found for this wish, this time or earlier. `lost` is the digest that was to be
+    kept, where the registry says that it is gone.
     """
 
     outcome: Outcome
     at: float
     last: Found | None = None
+    lost: str | None = None
 
 
 class _State(Enum):
@@ -497,11 +504,12 @@ class Poller:
         inquiry = _Inquiry(self._registry, group.repository, access, _known_digests(group))
         questions = dict.fromkeys(_Question(follower.wish.policy, follower.mark) for follower in group.followers())
         answers = {question: await inquiry.answer(question) for question in questions}
+        lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
         # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
         for follower in list(group.followers()):
             answer = answers.get(_Question(follower.wish.policy, follower.mark))
             if answer is not None:
-                self._tell(follower, answer, at)
+                self._tell(follower, answer, at, follower.wish.keep if follower.wish.keep in lost else None)
         return inquiry.trouble
 
     async def _enter(self, group: _Group, at: float) -> tuple[Access | None, Unavailable | None]:
@@ -555,11 +563,11 @@ class Poller:
         party.group.parties.append(party)
         self._rest(party.group, trouble)
 
-    def _tell(self, follower: _Follower, outcome: Outcome, at: float) -> None:
+    def _tell(self, follower: _Follower, outcome: Outcome, at: float, lost: str | None = None) -> None:
         before = follower.look
-        follower.look = _look_at(outcome, at, before)
+        follower.look = _look_at(outcome, at, before, lost)
         follower.mark = _mark(outcome, follower.mark)
-        changed = before is None or before.outcome != outcome
+        changed = before is None or (before.outcome, before.lost) != (outcome, lost)
         if follower.asked is not None and at >= follower.asked:
             follower.asked = None
             changed = True
@@ -632,6 +640,20 @@ class _Inquiry:
             self._resolved[tag] = outcome
         return outcome
 
+    async def lost(self, digests: Iterable[str | None]) -> set[str]:
+        """Those of the digests that are gone. What a tag was found to name is there, and not asked for again."""
+        there = {outcome.digest for outcome in self._resolved.values() if isinstance(outcome, Found)}
+        lost = set()
+        for digest in digests:
+            if digest is None or digest in there or self.trouble is not None:
+                continue
+            try:
+                if not await self._registry.exists(self._repository, digest, self._access):
+                    lost.add(digest)
+            except PodpinError as error:
+                self._note(error, _REGISTRY_REASONS)
+        return lost
+
     def _given_up(self) -> Failed | None:
         return None if self.trouble is None else _failed(self.trouble, _REGISTRY_REASONS)
 
@@ -676,9 +698,9 @@ def _mark(outcome: Outcome, before: str | None) -> str | None:
     return outcome.tag if isinstance(outcome, Found) and outcome.tag is not None else before
 
 
-def _look_at(outcome: Outcome, at: float, before: Look | None) -> Look:
+def _look_at(outcome: Outcome, at: float, before: Look | None, lost: str | None = None) -> Look:
     last = outcome if isinstance(outcome, Found) else before.last if before is not None else None
-    return Look(outcome, at, last)
+    return Look(outcome, at, last, lost)
 
 
 def _without_registry(policy: Policy) -> Outcome:

@@ -152,10 +152,8 @@ class Reconciler:
             self._poller.forget(key)
             return Observation(records=self._cluster.records(key)), None
         memory = self._memories.setdefault(key, Memory())
-        images, looked = self._images(rollout, spec, memory)
-        seen = Observation(
-            images=images,
-            looked=looked,
+        seen = replace(
+            self._chosen(rollout, spec, memory),
             workload=self._cluster.workload(key),
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
@@ -167,37 +165,24 @@ class Reconciler:
             seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
         return await self._questioned(rollout, spec, seen, memory, now)
 
-    def _images(self, rollout: Rollout, spec: Spec, memory: Memory) -> tuple[dict[str, Resolution], bool]:
+    def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory) -> Observation:
         """What the poller knows, and whether the look that somebody asked for has come back."""
         if spec.suspend:
             self._poller.forget(rollout.key)
-            return {image.container: None for image in spec.images}, True
-        source = access_source(rollout.key, spec)
-        last = {image.container: image for image in rollout.status.images}
-        wishes = {}
-        for image in spec.images:
-            if image.policy.digest is not None:
-                continue
-            known = last.get(image.container)
-            if known is not None and known.source != source_of(image):
-                known = None
-            wishes[image.container] = Wish(
-                repository=parse_repository(image.repository),
-                policy=image.policy,
-                interval=spec.registry.interval.total_seconds(),
-                source=source,
-                chosen=known.tag if known else None,
-                known=known.digest if known else None,
-            )
-        looks = self._poller.follow(rollout.key, wishes)
-        asked = rollout.requests.reconcile
-        if asked is None or (rollout.status.requests is not None and rollout.status.requests.reconcile == asked):
-            return {container: _resolution(look) for container, look in looks.items()}, True
-        if memory.asked is None or memory.asked[0] != asked:
-            memory.asked = (asked, self._poller.look_now(rollout.key))
-        since = memory.asked[1]
-        looked = all(look is not None and look.at >= since for look in looks.values())
-        return {container: _resolution(look) for container, look in looks.items()}, looked
+            return Observation(images={image.container: None for image in spec.images})
+        looks = self._poller.follow(rollout.key, _wishes(rollout, spec))
+        asked, handled = rollout.requests.reconcile, rollout.status.requests and rollout.status.requests.reconcile
+        looked = True
+        if asked is not None and asked != handled:
+            if memory.asked is None or memory.asked[0] != asked:
+                memory.asked = (asked, self._poller.look_now(rollout.key))
+            since = memory.asked[1]
+            looked = all(look is not None and look.at >= since for look in looks.values())
+        return Observation(
+            images={container: _resolution(look) for container, look in looks.items()},
+            looked=looked,
+            lost=tuple((container, look.lost) for container, look in looks.items() if look and look.lost),
+        )
 
     async def _compared(
         self, rollout: Rollout, spec: Spec, seen: Observation, workload: Workload, memory: Memory
@@ -379,6 +364,31 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
             rollback_to=annotations.get(names.REQUEST_ROLLBACK),
         ),
     )
+
+
+def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:
+    """What the rollout follows, by container: all images but those whose digest the user has written."""
+    source = access_source(rollout.key, spec)
+    last = {image.container: image for image in rollout.status.images}
+    stable = (
+        {one.container: parse_pin(one.image) for one in rollout.status.stable.images} if rollout.status.stable else {}
+    )
+    wishes = {}
+    for image in spec.images:
+        if image.policy.digest is not None:
+            continue
+        known, kept = last.get(image.container), stable.get(image.container)
+        current = known if known is not None and known.source == source_of(image) else None
+        wishes[image.container] = Wish(
+            repository=parse_repository(image.repository),
+            policy=image.policy,
+            interval=spec.registry.interval.total_seconds(),
+            source=source,
+            chosen=current.tag if current else None,
+            known=current.digest if current else None,
+            keep=kept.digest if kept and kept.repository == image.repository else None,
+        )
+    return wishes
 
 
 def access_source(key: Key, spec: Spec) -> AccessSource:

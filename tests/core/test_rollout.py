@@ -10,6 +10,7 @@ from tests.builders import (
     START,
     at,
     container,
+    digest,
     images,
     pod,
     pods,
@@ -24,7 +25,7 @@ from tests.builders import (
 )
 
 from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
-from podpin.core.observation import Observation, Unresolved
+from podpin.core.observation import Observation, Resolved, Unresolved
 from podpin.core.release import release_of
 from podpin.core.rollout import SIGNALS, TRANSITIONS, State, decide
 from podpin.core.spec import Problem
@@ -96,7 +97,7 @@ ROWS = [
     Row("holds the stable release against a rejected one", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack", events=[]),
     Row("is not ready while it holds against the user's own change", seen("a", workload=workload("a", OTHER), pods=pods("a"), records=(record("a", "Stable"), record("a", "Rejected", 2, OTHER))), ["apply a"], "False RolledBack", rollout(OTHER)),
     Row("leaves the hold for a newer release", seen("c", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), ["write c", "apply c"], "Unknown Progressing"),
-    Row("does not try the rejected digest under another name", seen("b", images={"app": replace(seen("b").images["app"], tag="9.9.9")}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack"),
+    Row("does not try the rejected digest under another name", seen("b", images={"app": Resolved("9.9.9", digest("b"))}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack"),
     Row("finishes a rollback that was cut short after the verdict", seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b", "Rejected", 2))), ["apply a"], "True RolledBack"),
     # the first release failed
     Row("lets a failed first release recover", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Rejected"),)), ["stable a"], "True RolledOut"),
@@ -212,6 +213,16 @@ def test_a_verdict_that_never_got_into_status_is_found_in_the_records() -> None:
     assert [entry.release for entry in status.rejected] == [release_id("b")]
     assert status.stable is not None
     assert status.stable.release == release_id("a")
+
+
+def test_a_stable_image_that_the_registry_lost_is_warned_of_while_it_is_so() -> None:
+    steady: dict[str, Any] = {"workload": workload("a"), "pods": pods("a"), "records": (record("a", "Stable"),)}
+    lost = decision(rollout(), seen("a", lost=(("app", digest("a")),), **steady))
+    assert [one.reason for one in lost.status.conditions if one.type == "StableLost"] == ["DigestGone"]
+    assert [(notice.type, notice.reason) for notice in lost.notices] == [("Warning", "DigestGone")]
+    assert ready_of(lost.status) == "True RolledOut"
+    found = decision(rollout(status=lost.status), seen("a", **steady))
+    assert not [one for one in found.status.conditions if one.type == "StableLost"]
 
 
 def test_a_candidate_that_gave_way_stands_in_history() -> None:

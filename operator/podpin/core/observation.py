@@ -121,6 +121,8 @@ class Observation:
     workload: Workload | None = None
     pods: tuple[Pod, ...] = ()
     records: tuple[Record, ...] = ()
+    lost: tuple[tuple[str, str], ...] = ()
+    """Containers whose digest in the stable release the registry has no more, with that digest."""
     gone: frozenset[str] = frozenset()
     """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
 

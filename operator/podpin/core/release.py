@@ -3,8 +3,8 @@
 A release is what rolls out as one: the digests of all managed containers and the Pod template. Its id is a hash over
 canonical JSON of what the user wrote plus the digests, never over API structs, whose defaults move with Kubernetes'
 versions (fluxcd/flagger#1673 rolled everything out because of that). The tag is not part of it: a digest that gets a
-second name is the same release, so promoting by re-tagging restarts nothing, and a rejected digest stays rejected under
-any name.
+second name is the same release, so promoting by re-tagging restarts nothing, and a rejected digest stays rejected
+under any name.
 
 Records are ControllerRevisions owned by the rollout. Their data (template and pins) never changes; the verdict stands
 in annotations, so that all that deciding needs is in the metadata, and podpin never holds ten thousand templates in
@@ -179,7 +179,9 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
         verdict=verdict,
         request=annotations.get(names.ANNOTATION_REQUEST),
         created=read_time(metadata.get("creationTimestamp")),
-        owner=next((str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None),
+        owner=next(
+            (str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None
+        ),
     )
 
 

@@ -132,7 +132,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     replicas, ready = _counts(seen, settled, old)
     status = Status(
         observed_generation=rollout.generation,
-        conditions=_conditions(rollout, say, resolved, now),
+        conditions=(*_conditions(rollout, say, resolved, now), *_lost(rollout, seen, now)),
         running=_running(settled, replicas, ready),
         images=images,
         stable=ReleaseStatus(release=stable.release, images=pinned(stable.images), since=stable.verdict.at)
@@ -338,6 +338,25 @@ def _resolved(rollout: Rollout, seen: Observation, images: tuple[ImageStatus, ..
     )
 
 
+def _lost(rollout: Rollout, seen: Observation, now: datetime) -> Iterator[Condition]:
+    """The warning that going back, or moving a Pod to another node, may fail: said before it is needed."""
+    before = _old(rollout, "StableLost")
+    if any(image is None for image in seen.images.values()):
+        yield from (before,) if before else ()
+    elif seen.lost:
+        told = ", ".join(f"{container}: {digest}" for container, digest in seen.lost)
+        message = f"the registry no longer has the stable release's image ({told}): push it again, or keep it by a tag"
+        warning = Condition(
+            type="StableLost",
+            status="True",
+            reason="DigestGone",
+            message=message,
+            last_transition_time=now,
+            observed_generation=rollout.generation,
+        )
+        yield _dated(warning, before, now)
+
+
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
@@ -483,13 +502,12 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
     before = {condition.type: condition for condition in old.conditions}
     notices = []
     for condition in new.conditions:
-        if condition.type not in ("Ready", "Resolved") or condition.reason in announced:
+        if condition.type not in ("Ready", "Resolved", "StableLost") or condition.reason in announced:
             continue
         was = before.get(condition.type)
         if was is None or was.reason != condition.reason:
-            notices.append(
-                Notice("Normal" if condition.status == "True" else "Warning", condition.reason, condition.message)
-            )
+            good = condition.status == "True" and condition.type != "StableLost"
+            notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message))
     unique = {notice.reason: notice for notice in notices}
     return tuple(unique.values())
 
