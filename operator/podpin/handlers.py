@@ -18,7 +18,7 @@ from typing import Any
 import kopf
 from kubernetes.aio.client.configuration import Configuration
 
-from podpin.core.names import GROUP, PLURAL, VERSION, Key
+from podpin.core.names import FIELD_MANAGER, GROUP, PLURAL, VERSION, Key
 from podpin.queue import WorkQueue
 from podpin.rollouts import Rollouts
 
@@ -97,6 +97,8 @@ async def watch_forever(
                 registry=make_registry(),
                 settings=settings_of(),
                 standalone=True,
+                # Only peering needs it, which is off; kopf would ask for the user's name, which a bare number has not.
+                identity=FIELD_MANAGER,  # type: ignore[arg-type]
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=stop,
