@@ -1,4 +1,4 @@
-"""Builds the small worlds that tests decide about: a Pod, a Deployment, a record, a rollout, each with sound defaults."""
+"""Builds the small worlds that tests decide about, a Pod, a Deployment, a record, a rollout, each with sound defaults."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def digest(letter: str) -> str:
     return "sha256:" + letter * 64
 
 
-def spec(**changes: Any) -> Spec:
-    """A usable spec; `changes` replace top-level fields, and `workload` and `template` are merged."""
+def raw_spec(**changes: Any) -> dict[str, Any]:
+    """A usable spec as users write it; `changes` replace top-level fields, and `workload` and `template` are merged."""
     template = {"spec": {"containers": [{"name": "app"}]}, **changes.pop("template", {})}
     workload = {"kind": "Deployment", "replicas": 2, **changes.pop("workload", {}), "template": template}
     image = {"container": "app", "repository": REPOSITORY, "policy": {"semver": {"range": ">=1"}}}
-    raw = {
-        "images": [image],
-        "rollout": {"progressDeadline": "60s", "bakeTime": "10s"},
-        **changes,
-        "workload": workload,
-    }
-    return parse_spec(raw)
+    terms = {"progressDeadline": "60s", "bakeTime": "10s"}
+    return {"images": [image], "rollout": terms, **changes, "workload": workload}
+
+
+def spec(**changes: Any) -> Spec:
+    """The same, parsed."""
+    return parse_spec(raw_spec(**changes))
 
 
 def rollout(wish: Spec | None = None, status: Status | None = None, **fields: Any) -> Rollout:

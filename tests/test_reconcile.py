@@ -1,0 +1,725 @@
+"""Look, decide, act, on a small honest world: the order of writes, a death after each, questions not asked."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import gc
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from podpin.core.keyring import Access
+from podpin.core.release import record_of
+from podpin.core.spec import Problem, Spec
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
+from podpin.poller import AccessSource
+from podpin.reconcile import ASK_AGAIN, PATIENCE, SLOW_START, access_source, load_access, rollout_of
+from tests.builders import REPOSITORY, at, container, digest, pod, raw_spec, release_id, spec, waiting
+from tests.world import WEB, Crash, Podpin, World, later, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B = release_id("a"), release_id("b")
+NOT_FOUND = 'failed to pull and unpack image "x": failed to resolve reference "x": x: not found'
+
+
+def fresh() -> tuple[World, Podpin]:
+    """A rollout has been applied, and the registry has 1.0.0."""
+    world = World()
+    world.apply()
+    world.push("a")
+    return world, Podpin(world)
+
+
+async def proven() -> tuple[World, Podpin]:
+    """Release A is stable and serves."""
+    world, podpin = fresh()
+    await podpin.settle()
+    later(world, 5)
+    world.become_ready()
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    world.asked.clear()
+    return world, podpin
+
+
+async def trying() -> tuple[World, Podpin]:
+    """Release A serves, and B is being tried."""
+    world, podpin = await proven()
+    world.push("b")
+    await podpin.settle()
+    assert world.release == B
+    world.asked.clear()
+    return world, podpin
+
+
+# --- the order of writes
+
+
+async def test_a_new_rollout_writes_the_record_then_the_workload_then_the_status() -> None:
+    world, podpin = fresh()
+    assert await podpin.settle() == [f"record {A}", f"workload {A}", "status"]
+    assert texts(world.notices) == ["Progressing"]
+
+
+async def test_a_new_version_writes_the_record_then_the_workload_then_the_status() -> None:
+    world, podpin = await proven()
+    world.push("b")
+    assert await podpin.settle() == [f"record {B}", f"workload {B}", "status"]
+
+
+async def test_a_proven_release_gets_its_verdict_before_the_status_tells_of_it() -> None:
+    world, podpin = await trying()
+    world.become_ready()
+    later(world, 11)
+    assert await podpin.settle() == [f"verdict Stable on {B}", "status"]
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_a_failed_release_gets_its_verdict_before_the_workload_goes_back() -> None:
+    world, podpin = await trying()
+    world.fail_to_start()
+    assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
+    assert world.asked["release"] == 1
+    assert texts(world.notices)[-2:] == ["Rejected", "RolledBack"]
+
+
+async def test_a_rollback_restores_the_whole_template_from_the_record() -> None:
+    world, podpin = await proven()
+    before = copy.deepcopy((world.deployment or {})["spec"]["template"])
+    world.apply(raw_spec(template={"spec": {"containers": [{"name": "app", "args": ["--fast"]}]}}))
+    world.push("b")
+    await podpin.settle()
+    assert (world.deployment or {})["spec"]["template"]["spec"]["containers"][0]["args"] == ["--fast"]
+    world.fail_to_start()
+    await podpin.settle()
+    assert (world.deployment or {})["spec"]["template"] == before
+
+
+@pytest.mark.parametrize("stage", [fresh, proven, trying], ids=["nothing has happened yet", "stable", "trying"])
+async def test_a_second_look_at_the_same_world_writes_nothing(stage: Callable[[], Any]) -> None:
+    made = stage()
+    world, podpin = await made if asyncio.iscoroutine(made) else made
+    await podpin.settle()
+    notices = len(world.notices)
+    for restarted in (podpin, Podpin(world)):
+        assert await restarted.settle() == []
+    assert len(world.notices) == notices
+
+
+async def test_news_that_changes_no_decision_is_not_written_down() -> None:
+    world, podpin = await proven()
+    world.apply(other="annotation")
+    world.deployment = world._stamped(world.deployment or {})
+    later(world, 3600)
+    assert await podpin.settle() == []
+
+
+# --- a death after each write
+
+
+def story() -> list[tuple[str, Callable[[World], None]]]:
+    """A first release, a second, a third that fails, a fourth that fails at first, and going back by request, twice."""
+
+    def ready(world: World) -> None:
+        later(world, 3)
+        world.become_ready()
+
+    def wait(world: World) -> None:
+        later(world, 11)
+
+    changed = raw_spec(template={"spec": {"containers": [{"name": "app", "args": ["--fast"]}]}})
+    return [
+        ("applied", lambda world: (world.apply(), world.push("a"))[0]),
+        ("ready", ready),
+        ("baked", wait),
+        ("pushed 1.0.1", lambda world: world.push("b")),
+        ("ready", ready),
+        ("baked", wait),
+        ("pushed 1.0.2", lambda world: world.push("c")),
+        ("it crashes", lambda world: world.fail_to_start()),
+        ("back", ready),
+        ("changed", lambda world: world.apply(changed)),
+        ("it crashes", lambda world: world.fail_to_start()),
+        ("back", ready),
+        ("retried", lambda world: world.apply(retry="once")),
+        ("ready", ready),
+        ("baked", wait),
+        ("rolled back", lambda world: world.apply(**{"rollback-to": "previous"})),
+        ("back", ready),
+        ("baked", wait),
+        ("pushed 1.0.3", lambda world: world.push("d")),
+        ("ready", ready),
+        ("baked", wait),
+        ("rolled back to the first", lambda world: world.apply(**{"rollback-to": A})),
+        ("back", ready),
+        ("baked", wait),
+    ]
+
+
+async def live_through(crash_after: int | None) -> World:
+    """The whole story, with a death after that many writes."""
+    world = World(crash_after=crash_after)
+    podpin = Podpin(world)
+    for _, happens in story():
+        happens(world)
+        try:
+            await podpin.settle()
+        except Crash:
+            podpin = Podpin(world)
+            await podpin.settle()
+    return world
+
+
+def outcome(world: World) -> dict[str, Any]:
+    """Everything that must be the same in the end."""
+    assert world.deployment is not None
+    assert world.rollout is not None
+    verdicts = {name: record_of(raw["metadata"]) for name, raw in world.records.items()}
+    metadata = world.deployment["metadata"]
+    return {
+        "runs": world.deployment["spec"],
+        "intent": metadata["annotations"],
+        "generation": metadata["generation"],
+        "rollouts": world.templates,
+        "verdicts": {
+            name: record.verdict and (record.verdict.result, record.verdict.order, record.verdict.reason)
+            for name, record in verdicts.items()
+            if record is not None
+        },
+        "status": world.rollout["status"],
+    }
+
+
+async def test_a_death_after_any_write_leads_to_the_same_end_without_a_second_rollout() -> None:
+    whole = await live_through(None)
+    wanted = outcome(whole)
+    assert wanted["rollouts"][-1] == A
+    assert len(wanted["rollouts"]) == 10
+    assert len(whole.writes) > 40
+    for number in range(1, len(whole.writes) + 1):
+        world = await live_through(number)
+        assert world.crash_after is None, f"write {number} was never reached"
+        assert outcome(world) == wanted, f"after write {number}: {whole.writes[number - 1]}"
+
+
+async def test_writes_that_fail_are_made_good_by_the_next_look() -> None:
+    """Each kind of write is refused once; nothing is lost, and nothing is done twice."""
+    wanted = outcome(await live_through(None))
+    for method in ("write_record", "judge", "apply", "write_status", "release", "live_deployment"):
+        world = World()
+        podpin = Podpin(world)
+        for _, happens in story():
+            happens(world)
+            world.fail[method] = Unavailable("the API server is down")
+            with contextlib.suppress(Unavailable):
+                await podpin.settle()
+            del world.fail[method]
+            await podpin.settle()
+        assert outcome(world) == wanted, method
+
+
+async def test_a_verdict_that_cannot_be_written_leaves_no_stray_error_of_the_record_that_was_read_meanwhile() -> None:
+    world, podpin = await trying()
+    world.fail_to_start()
+    world.fail = {"release": Unavailable("down")}
+    strays: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: strays.append(context))
+
+    async def slow(*_: object) -> None:
+        for _turn in range(5):
+            await asyncio.sleep(0)
+        assert world.asked["release"] == 1
+        raise Unavailable("down as well")
+
+    podpin.reconciler._cluster.judge = slow  # type: ignore[method-assign, assignment]
+    with pytest.raises(Unavailable, match="down as well"):
+        await podpin.look()
+    gc.collect()
+    assert strays == []
+
+
+async def test_a_record_that_is_gone_when_it_is_to_be_applied_is_an_error_and_not_a_guess() -> None:
+    world, podpin = await trying()
+    world.fail_to_start()
+    world.records[A]["data"] = {}
+    with pytest.raises(NotFound, match=f"record of release {A} is gone"):
+        await podpin.look()
+    assert world.release == B
+
+
+# --- refusals
+
+
+async def test_a_workload_that_the_api_server_refuses_is_told_and_not_sent_again() -> None:
+    world, podpin = fresh()
+    world.fail["apply"] = Invalid("spec.template.spec.containers[0].ports[0]: Required value")
+    assert await podpin.settle() == [f"record {A}", "status"]
+    assert podpin.ready == ("False", "WorkloadRefused")
+    assert world.asked["apply"] == 1
+    assert await podpin.settle() == []
+    assert await Podpin(world).settle() == []
+    assert world.asked["apply"] == 1
+    assert texts(world.notices).count("WorkloadRefused") == 1
+
+
+async def test_a_changed_spec_is_sent_after_a_refusal() -> None:
+    world, podpin = fresh()
+    world.fail["apply"] = Invalid("no")
+    await podpin.settle()
+    del world.fail["apply"]
+    world.apply(raw_spec(template={"spec": {"containers": [{"name": "app", "args": ["--mended"]}]}}))
+    await podpin.settle()
+    assert world.deployment is not None
+    assert podpin.ready == ("Unknown", "Progressing")
+    assert "refused" not in (world.rollout or {})["status"]
+
+
+async def test_a_write_that_is_forbidden_is_told_once_and_tried_again() -> None:
+    world, podpin = fresh()
+    world.fail["apply"] = Denied("exceeded quota: apps")
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="may not write the Deployment: exceeded quota") as refusal:
+            await podpin.look()
+        assert refusal.value.retry_after == 5.0
+    assert world.asked["apply"] == 3
+    assert world.writes.count("status") == 1
+    assert podpin.ready == ("False", "WriteForbidden")
+    assert texts(world.notices).count("WriteForbidden") == 1
+    del world.fail["apply"]
+    await podpin.settle()
+    assert podpin.ready == ("Unknown", "Progressing")
+
+
+@pytest.mark.parametrize("error", [Conflict("another"), Unavailable("down"), NotFound("namespace is gone")])
+async def test_any_other_trouble_is_left_to_the_queue_and_changes_no_status(error: PodpinError) -> None:
+    world, podpin = fresh()
+    world.fail["apply"] = error
+    with pytest.raises(type(error)):
+        await podpin.look()
+    assert "status" not in world.writes
+
+
+# --- what somebody else does
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"replicas": 7},
+        {"strategy": {"type": "Recreate"}},
+        {"template": {"metadata": {"labels": {"podpin.dev/rollout": "web", "podpin.dev/release": A}},
+                      "spec": {"containers": [{"name": "app", "image": "evil:latest"}]}}},
+    ],
+    ids=["replicas", "strategy", "image"],
+)  # fmt: skip
+async def test_what_somebody_changes_in_the_deployment_is_found_by_its_generation_and_put_back(
+    fields: dict[str, Any],
+) -> None:
+    world, podpin = await proven()
+    before = copy.deepcopy((world.deployment or {})["spec"])
+    world.edit_deployment(**fields)
+    assert await podpin.settle() == [f"workload {A}", "status"]
+    assert (world.deployment or {})["spec"] == before
+
+
+async def test_fields_that_podpin_does_not_set_are_left_to_others_and_compared_once() -> None:
+    world, podpin = await proven()
+    world.edit_deployment(paused=True, revisionHistoryLimit=3)
+    assert await podpin.settle() == []
+    assert await podpin.settle() == []
+    assert world.asked["live_deployment"] == 1
+    assert (world.deployment or {})["spec"]["revisionHistoryLimit"] == 3
+
+
+async def test_nobody_is_asked_while_the_generation_stands_still() -> None:
+    world, podpin = await proven()
+    await podpin.settle()
+    await Podpin(world).settle()
+    assert world.asked == {}
+
+
+async def test_an_autoscaler_s_number_of_replicas_is_its_own() -> None:
+    world = World()
+    world.apply(raw_spec(workload={"replicas": None}))
+    world.push("a")
+    podpin = Podpin(world)
+    await podpin.settle()
+    world.edit_deployment(replicas=9)
+    await podpin.settle()
+    assert (world.deployment or {})["spec"]["replicas"] == 9
+    assert world.writes.count(f"workload {release_id('a', spec(workload={'replicas': None}))}") == 1
+
+
+async def test_a_deployment_that_is_deleted_is_made_again() -> None:
+    world, podpin = await proven()
+    world.deployment, world.pods = None, ()
+    assert await podpin.settle() == [f"workload {A}", "status"]
+
+
+async def test_a_deployment_that_the_mirror_does_not_know_yet_is_asked_for_before_one_is_made() -> None:
+    world, podpin = await proven()
+    world.blind = True
+    assert await podpin.settle() == []
+    assert world.asked["live_deployment"] >= 1
+    assert world.templates == [A]
+
+
+@pytest.mark.parametrize("labelled", [True, False], ids=["with podpin's labels", "without"])
+async def test_a_deployment_of_somebody_else_is_never_touched(labelled: bool) -> None:
+    world, podpin = fresh()
+    labels = {"podpin.dev/rollout": "web"} if labelled else {}
+    world.deployment = {
+        "metadata": {"name": "web", "uid": "theirs", "generation": 1, "labels": labels},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "app", "image": "web:1"}]}}},
+    }
+    theirs = copy.deepcopy(world.deployment)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "WorkloadConflict")
+    assert world.deployment == theirs
+    wait = await podpin.look()
+    assert wait == timedelta(minutes=1)
+
+
+async def test_a_rollout_that_is_being_deleted_is_left_alone() -> None:
+    world, podpin = await proven()
+    world.push("b")
+    assert world.rollout is not None
+    world.rollout["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    world.rollout = world._stamped(world.rollout)
+    followed = len(world.followed)
+    assert await podpin.look() is None
+    assert world.writes[-1] == "status"
+    assert len(world.followed) == followed
+    assert world.release == A
+
+
+async def test_a_rollout_that_is_gone_is_forgotten() -> None:
+    world, podpin = await proven()
+    podpin.rollouts.drop(WEB)
+    assert await podpin.reconciler.reconcile(WEB) is None
+    assert world.forgotten == [WEB]
+
+
+async def test_a_rollout_that_goes_while_its_status_is_written_does_not_come_back() -> None:
+    """The watch tells of the deletion before the answer to the write is in."""
+    world, podpin = fresh()
+    write = world.write_status
+
+    async def overtaken(*arguments: Any) -> Any:
+        body = await write(*arguments)
+        assert podpin.rollouts.drop(WEB, int(body["metadata"]["resourceVersion"]) + 1)
+        return body
+
+    podpin.reconciler._cluster.write_status = overtaken  # type: ignore[method-assign, assignment]
+    await podpin.look()
+    assert podpin.rollouts.get(WEB) is None
+
+
+async def test_a_rollout_made_anew_under_the_same_name_does_not_inherit() -> None:
+    world, podpin = await proven()
+    assert world.rollout is not None
+    world.rollout = world._stamped(
+        {"metadata": {**world.rollout["metadata"], "uid": "anew", "generation": 1}, "spec": world.rollout["spec"]}
+    )
+    await podpin.settle()
+    assert podpin.ready == ("False", "WorkloadConflict")
+    assert world.templates == [A]
+
+
+# --- specs and requests
+
+
+async def test_a_spec_that_cannot_be_used_stops_the_polling_and_touches_nothing() -> None:
+    world, podpin = await proven()
+    wish = raw_spec()
+    wish["images"][0]["container"] = "nobody"
+    assert world.rollout is not None
+    world.rollout = world._stamped({**world.rollout, "spec": wish})
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "ContainerNotFound")
+    assert world.forgotten == [WEB, WEB]
+    assert world.release == A
+
+
+async def test_a_suspended_rollout_polls_nothing_and_changes_nothing() -> None:
+    world, podpin = await proven()
+    world.apply(raw_spec(suspend=True))
+    world.push("b")
+    followed = len(world.followed)
+    assert await podpin.settle() == ["status"]
+    assert len(world.followed) == followed
+    assert world.release == A
+
+
+async def test_a_request_to_look_waits_for_a_look_that_began_after_it() -> None:
+    world, podpin = await proven()
+    world.apply(reconcile="now")
+    await podpin.settle()
+    assert world.asked["look_now"] == 1
+    assert "reconcile" not in ((world.rollout or {})["status"].get("requests") or {})
+    await podpin.settle()
+    assert world.asked["look_now"] == 1
+    world.push("b")
+    await podpin.settle()
+    assert (world.rollout or {})["status"]["requests"]["reconcile"] == "now"
+    assert world.release == B
+    await podpin.settle()
+    await Podpin(world).settle()
+    assert world.asked["look_now"] == 1
+
+
+async def test_a_request_to_look_is_passed_on_again_after_a_restart_in_between() -> None:
+    world, podpin = await proven()
+    world.apply(reconcile="now")
+    await podpin.settle()
+    podpin = Podpin(world)
+    await podpin.settle()
+    assert world.asked["look_now"] == 2
+    world.push("a")
+    await podpin.settle()
+    assert (world.rollout or {})["status"]["requests"]["reconcile"] == "now"
+
+
+async def test_a_registry_that_is_down_changes_nothing_that_runs() -> None:
+    world, podpin = await proven()
+    world.lose_registry()
+    assert await podpin.settle() == ["status"]
+    assert world.templates == [A]
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_the_poller_is_told_what_the_status_chose_until_the_policy_is_another() -> None:
+    world, podpin = await proven()
+    await podpin.look()
+    wish = world.followed[-1]["app"]
+    assert (wish.chosen, wish.known, wish.interval) == ("1.0.0", digest("a"), 300.0)
+    assert (wish.repository.host, wish.repository.path) == ("registry.example.com", "shop/web")
+    image = {"container": "app", "repository": REPOSITORY, "policy": {"tag": {"name": "latest"}}}
+    world.apply(raw_spec(images=[image]))
+    await podpin.look()
+    wish = world.followed[-1]["app"]
+    assert (wish.chosen, wish.known) == (None, None)
+
+
+async def test_a_digest_is_never_asked_for() -> None:
+    world = World()
+    image = {"container": "app", "repository": REPOSITORY, "policy": {"digest": {"value": digest("f")}}}
+    world.apply(raw_spec(images=[image]), reconcile="now")
+    podpin = Podpin(world)
+    await podpin.settle()
+    assert all(wishes == {} for wishes in world.followed)
+    assert (world.deployment or {})["spec"]["template"]["spec"]["containers"][0][
+        "image"
+    ] == f"{REPOSITORY}@{digest('f')}"
+    assert (world.rollout or {})["status"]["requests"]["reconcile"] == "now"
+
+
+# --- questions
+
+
+def not_found(world: World, **fields: Any) -> None:
+    world.fail_to_start(why="ErrImagePull", message=NOT_FOUND, **fields)
+
+
+async def test_the_registry_is_asked_about_an_image_that_was_not_found_and_its_word_counts() -> None:
+    world, podpin = await trying()
+    world.has[digest("b")] = False
+    not_found(world)
+    assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
+    assert world.asked["exists"] == 1
+
+
+@pytest.mark.parametrize("answer", [True, Unavailable("down"), Denied("no")], ids=["it is there", "down", "denied"])
+async def test_an_image_that_the_registry_does_not_deny_is_asked_about_once_in_ten_seconds(
+    answer: bool | Exception,
+) -> None:
+    world, podpin = await trying()
+    world.has[digest("b")] = answer
+    not_found(world)
+    for _ in range(5):
+        wait = await podpin.look()
+        assert wait is not None
+        assert wait <= ASK_AGAIN
+    assert world.asked["exists"] == 1
+    later(world, ASK_AGAIN.total_seconds())
+    await podpin.look()
+    assert world.asked["exists"] == 2
+    assert world.release == B
+
+
+async def test_a_pull_secret_that_is_missing_is_no_answer_about_the_image() -> None:
+    world, podpin = await trying()
+    world.fail["access"] = NotFound("Secret x does not exist")
+    not_found(world)
+    await podpin.settle()
+    assert world.asked["exists"] == 0
+    assert world.release == B
+
+
+async def test_a_registry_that_does_not_answer_holds_up_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, podpin = await trying()
+    not_found(world)
+
+    async def silence(*_: object) -> bool:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("podpin.reconcile.PATIENCE", 0.01)
+    podpin.reconciler._registry.exists = silence  # type: ignore[method-assign, assignment]
+    assert PATIENCE == 5.0
+    await podpin.look()
+    assert world.release == B
+
+
+def stuck(world: World, *, scheduled: float) -> None:
+    """The new Pod has a node, and none of its containers is there."""
+    assert world.release is not None
+    old = tuple(each for each in world.pods if each.release != world.release)
+    new = replace(
+        pod("b", waiting("ContainerCreating"), name="web-new", scheduled_at=at(scheduled)), release=world.release
+    )
+    world.pods = (*old, new)
+    world._observe(replicas=3, updatedReplicas=1, availableReplicas=2)
+
+
+def passed(world: World) -> float:
+    return (world.now - at(0)).total_seconds()
+
+
+async def test_a_pod_that_is_slow_to_start_is_asked_about_after_a_while_and_then_once_in_ten_seconds() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world))
+    later(world, 1)
+    assert await podpin.look() == SLOW_START - timedelta(seconds=1)
+    assert world.asked["mount_trouble"] == 0
+    later(world, 4)
+    world.mount_events = 'configmap "x" not found'
+    for _ in range(3):
+        assert await podpin.look() == ASK_AGAIN
+    assert world.asked["mount_trouble"] == 1
+    assert podpin.ready == ("Unknown", "VolumeNotReady")
+    later(world, 9)
+    await podpin.look()
+    assert world.asked["mount_trouble"] == 1
+    later(world, 1)
+    await podpin.look()
+    assert world.asked["mount_trouble"] == 2
+
+
+async def test_a_pod_without_trouble_to_tell_of_is_nobody_s_fault() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world) - 6)
+    await podpin.look()
+    assert world.asked["mount_trouble"] == 1
+    assert podpin.ready == ("Unknown", "Progressing")
+
+
+async def test_events_that_cannot_be_read_are_left_to_the_queue() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world) - 6)
+    world.fail["mount_trouble"] = Denied("events is forbidden")
+    with pytest.raises(Denied):
+        await podpin.look()
+    assert world.release == B
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        (),
+        (pod("b", container(), name="ready"),),
+        (pod("b", container(ready=False), name="starting", ready=False),),
+        (pod("b", waiting("ContainerCreating"), name="leaving", deleting=True),),
+        (pod("b", waiting("ContainerCreating"), name="unscheduled", scheduled_at=None),),
+        (pod("a", waiting("ErrImagePull", NOT_FOUND), name="old"),),
+        (pod("b", waiting("ErrImagePull", "i/o timeout"), name="timeout"),),
+        (pod("b", waiting("ErrImagePull", NOT_FOUND, name="sidecar"), name="unmanaged"),),
+    ],
+    ids=lambda pods: pods[0].name if pods else "none",
+)
+async def test_no_question_is_asked_without_a_reason(pods: tuple[Any, ...]) -> None:
+    world, podpin = await trying()
+    world.pods = pods
+    await podpin.look()
+    assert set(world.asked) <= {"write_status"}
+
+
+# --- reading
+
+
+async def test_when_to_look_again_is_the_earliest_reason_to() -> None:
+    world, podpin = await proven()
+    assert await podpin.look() is None
+    world.push("b")
+    await podpin.settle()
+    assert await podpin.look() == timedelta(seconds=60)
+    later(world, 2)
+    world.become_ready()
+    await podpin.settle()
+    assert await podpin.look() == timedelta(seconds=10)
+    later(world, 4)
+    assert await podpin.look() == timedelta(seconds=6)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ({}, "InvalidSpec"),
+        ({"images": []}, "InvalidSpec"),
+        ({**raw_spec(), "images": "odd"}, "InvalidSpec"),
+        ({**raw_spec(), "images": [{"container": "x", "repository": "r", "policy": {"tag": {"name": "1"}}}]},
+         "ContainerNotFound"),
+    ],
+    ids=["empty", "no images", "odd", "a container that is not there"],
+)  # fmt: skip
+def test_a_spec_that_cannot_be_used_is_a_problem_and_no_exception(raw: dict[str, Any], reason: str) -> None:
+    read = rollout_of({"metadata": {"namespace": "shop", "name": "web", "uid": "u"}, "spec": raw, "status": "odd"})
+    assert isinstance(read.spec, Problem)
+    assert read.spec.reason == reason
+    assert read.generation == 0
+
+
+def test_a_rollout_is_read_with_its_requests() -> None:
+    annotations = {"podpin.dev/reconcile": "1", "podpin.dev/retry": "2", "podpin.dev/rollback-to": "previous"}
+    metadata = {"namespace": "shop", "name": "web", "uid": "u", "generation": 3, "annotations": annotations}
+    read = rollout_of({"metadata": metadata, "spec": raw_spec()})
+    assert isinstance(read.spec, Spec)
+    assert (read.key, read.uid, read.generation) == (WEB, "u", 3)
+    assert (read.requests.reconcile, read.requests.retry, read.requests.rollback_to) == ("1", "2", "previous")
+
+
+@pytest.mark.parametrize(
+    ("pod_spec", "registry", "wanted"),
+    [
+        ({}, {}, AccessSource("shop")),
+        (
+            {"imagePullSecrets": [{"name": "a"}, {}, {"name": "b"}], "serviceAccountName": "runner"},
+            {"pullSecrets": [{"name": "mine"}], "caSecret": {"name": "ca"}},
+            AccessSource("shop", ("mine",), ("a", "b"), "runner", "ca"),
+        ),
+        ({"serviceAccount": "old", "imagePullSecrets": None}, {}, AccessSource("shop", service_account="old")),
+    ],
+    ids=["nothing named", "everything named", "by the old name"],
+)  # fmt: skip
+def test_credentials_come_from_where_the_spec_says(
+    pod_spec: dict[str, Any], registry: dict[str, Any], wanted: AccessSource
+) -> None:
+    wish = spec(template={"spec": {"containers": [{"name": "app"}], **pod_spec}}, registry=registry)
+    assert access_source(WEB, wish) == wanted
+
+
+async def test_credentials_are_loaded_from_all_that_a_source_names() -> None:
+    class Cluster:
+        async def access(self, *named: object) -> Access:
+            assert named == ("shop", ("mine",), ("a",), "runner", "ca")
+            return Access(ca=b"pem")
+
+    source = AccessSource("shop", ("mine",), ("a",), "runner", "ca")
+    assert await load_access(Cluster(), source) == Access(ca=b"pem")  # type: ignore[arg-type]

@@ -1,0 +1,325 @@
+"""A small world in memory for the reconciler: a cluster that keeps what it is given, a registry's choices, and a clock.
+
+It is honest: it stores raw objects as the API server would, counts versions and generations, fills in defaults, and
+what podpin sees goes through podpin's own projections. `fail` and `crash_after` say what goes wrong, method by method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from podpin.core.keyring import Access
+from podpin.core.names import LABEL_RELEASE, Key
+from podpin.core.observation import Pod, Workload, workload_of
+from podpin.core.release import (
+    Record,
+    Release,
+    annotations_of,
+    record_manifest,
+    record_of,
+    release_from_record,
+)
+from podpin.core.times import write_time
+from podpin.core.workload import owner_reference
+from podpin.errors import Conflict, NotFound
+from podpin.poller import Failed, Found, Look
+from podpin.reconcile import Reconciler
+from podpin.rollouts import Rollouts
+from tests.builders import START, UID, at, container, digest, pod, raw_spec, run, waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
+
+    from podpin.core.decision import Notice
+    from podpin.poller import Poller, Wish
+
+WEB = Key("shop", "web")
+Json = dict[str, Any]
+
+
+class Crash(BaseException):
+    """podpin dies here. No handler of podpin's may catch it."""
+
+
+@dataclass
+class World:
+    """Everything outside podpin."""
+
+    now: datetime = START
+    rollout: Json | None = None
+    deployment: Json | None = None
+    records: dict[str, Json] = field(default_factory=dict)
+    pods: tuple[Pod, ...] = ()
+    looks: dict[str, Look | None] = field(default_factory=dict)
+    has: dict[str, bool | Exception] = field(default_factory=dict)
+    """Whether the registry has a digest."""
+    mount_events: str | None = None
+
+    fail: dict[str, Exception] = field(default_factory=dict)
+    """By method, what is raised instead of doing it."""
+    crash_after: int | None = None
+    """After how many writes podpin dies."""
+
+    writes: list[str] = field(default_factory=list)
+    asked: Counter[str] = field(default_factory=Counter)
+    notices: list[Notice] = field(default_factory=list)
+    templates: list[str] = field(default_factory=list)
+    """The releases that the Deployment has been made to run, one after another."""
+    followed: list[Mapping[str, Wish]] = field(default_factory=list)
+    forgotten: list[Key] = field(default_factory=list)
+    ticks: float = 100.0
+    """The poller's clock."""
+    blind: bool = False
+    """The mirror does not know the Deployment."""
+    _version: int = 1000
+
+    # --- what people and the cluster do
+
+    def apply(self, wish: Json | None = None, **annotations: str | None) -> None:
+        """A user writes the ImageRollout: another spec, more annotations."""
+        body = self.rollout or {"metadata": {"namespace": "shop", "name": "web", "uid": UID, "generation": 0}}
+        raw = wish if wish is not None else body.get("spec") or raw_spec()
+        metadata = body["metadata"]
+        generation = metadata["generation"] + (raw != body.get("spec"))
+        kept = {**(metadata.get("annotations") or {}), **{f"podpin.dev/{k}": v for k, v in annotations.items()}}
+        metadata = {**metadata, "generation": generation, "annotations": {k: v for k, v in kept.items() if v}}
+        self.rollout = self._stamped({**body, "metadata": metadata, "spec": raw})
+
+    def push(self, letter: str) -> None:
+        """A new version in the registry, and the poller has found it."""
+        found = Found(f"1.0.{ord(letter) - 97}", digest(letter))
+        self.ticks += 1
+        self.looks["app"] = Look(found, self.ticks, found)
+
+    def lose_registry(self) -> None:
+        """The registry does not answer any more."""
+        self.ticks += 1
+        self.looks["app"] = Look(Failed("RegistryUnavailable", "it does not answer"), self.ticks)
+
+    @property
+    def release(self) -> str | None:
+        """The release that the Deployment runs."""
+        return workload_of(self.deployment).release if self.deployment else None
+
+    def become_ready(self) -> None:
+        """All replicas of what is wanted run and are ready since now; no others are left."""
+        assert self.deployment is not None
+        assert self.release is not None
+        count = workload_of(self.deployment).replicas
+        self.pods = tuple(
+            self._pod(f"web-{nth}", container(running_since=self.now), ready_changed=self.now) for nth in range(count)
+        )
+        self._observe(replicas=count, updatedReplicas=count, availableReplicas=count)
+
+    def fail_to_start(self, *, why: str = "CrashLoopBackOff", message: str = "") -> None:
+        """One new Pod fails; the old ones serve."""
+        failing = waiting(why, message, restarts=3, last=run()) if "Crash" in why else waiting(why, message)
+        old = tuple(each for each in self.pods if each.release != self.release)
+        self.pods = (*old, self._pod("web-new", failing, ready=False))
+        self._observe(replicas=len(old) + 1, updatedReplicas=1, availableReplicas=len(old))
+
+    def edit_deployment(self, **fields: Any) -> None:
+        """Somebody changes fields of the Deployment's spec by hand."""
+        assert self.deployment is not None
+        metadata = {**self.deployment["metadata"], "generation": self.deployment["metadata"]["generation"] + 1}
+        spec = {**copy.deepcopy(self.deployment["spec"]), **fields}
+        self.deployment = self._stamped({**self.deployment, "metadata": metadata, "spec": spec})
+
+    def _pod(self, name: str, part: Any, **fields: Any) -> Pod:
+        return replace(pod("a", part, name=name, **fields), release=self.release or "", uid=f"{self.release}-{name}")
+
+    def _observe(self, **counts: int) -> None:
+        assert self.deployment is not None
+        status = {"observedGeneration": self.deployment["metadata"]["generation"], **counts}
+        self.deployment = self._stamped({**self.deployment, "status": status})
+
+    def _stamped(self, body: Json) -> Json:
+        self._version += 1
+        return {**body, "metadata": {**body["metadata"], "resourceVersion": str(self._version)}}
+
+    # --- what podpin sees and does: the reconciler's port to the cluster
+
+    def workload(self, key: Key) -> Workload | None:
+        return workload_of(self.deployment) if self.deployment and not self.blind and self._is_ours() else None
+
+    def _is_ours(self) -> bool:
+        assert self.deployment is not None
+        return "podpin.dev/rollout" in (self.deployment["metadata"].get("labels") or {})
+
+    def pods_of(self, key: Key) -> tuple[Pod, ...]:
+        return self.pods
+
+    def records_of(self, key: Key) -> tuple[Record, ...]:
+        return tuple(record for raw in self.records.values() if (record := record_of(raw["metadata"])))
+
+    async def _ask(self, what: str) -> None:
+        self.asked[what] += 1
+        await asyncio.sleep(0)  # an answer takes a while, in which others have their turn
+        if what in self.fail:
+            raise self.fail[what]
+
+    async def live_deployment(self, key: Key) -> Json | None:
+        await self._ask("live_deployment")
+        return copy.deepcopy(self.deployment)
+
+    async def whole_release(self, key: Key, release: str) -> Release | None:
+        await self._ask("release")
+        raw = self.records.get(release)
+        return release_from_record(raw["metadata"], raw["data"]) if raw else None
+
+    async def mount_trouble(self, key: Key, one: Pod) -> str | None:
+        await self._ask("mount_trouble")
+        return self.mount_events
+
+    async def access(self, *_: object) -> Access:
+        await self._ask("access")
+        return Access()
+
+    async def exists(self, repository: object, digest_: str, access: Access) -> bool:
+        await self._ask("exists")
+        answer = self.has.get(digest_, True)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _wrote(self, what: str) -> None:
+        self.writes.append(what)
+        if self.crash_after == len(self.writes):
+            self.crash_after = None
+            raise Crash(what)
+
+    async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
+        await self._ask("write_record")
+        body = record_manifest(key.name, key.namespace, owner_reference(key.name, uid), release, record)
+        body["metadata"]["creationTimestamp"] = write_time(self.now)
+        self.records.setdefault(release.id, self._stamped(copy.deepcopy(body)))
+        self._wrote(f"record {release.id}")
+
+    async def judge(self, key: Key, record: Record) -> None:
+        await self._ask("judge")
+        raw = self.records.get(record.release)
+        if raw is None:
+            raise NotFound(record.release)
+        merged = {**raw["metadata"]["annotations"], **annotations_of(record)}
+        annotations = {name: value for name, value in merged.items() if value is not None}
+        self.records[record.release] = self._stamped(
+            {**raw, "metadata": {**raw["metadata"], "annotations": annotations}}
+        )
+        self._wrote(f"verdict {record.verdict.result if record.verdict else None} on {record.release}")
+
+    async def apply_workload(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
+        await self._ask("apply")
+        wanted = copy.deepcopy(dict(manifest))
+        old = self.deployment
+        if uid is not None and (old is None or old["metadata"]["uid"] != uid):
+            raise Conflict("the uid is another one")
+        for part in wanted["spec"]["template"]["spec"]["containers"]:
+            part.update({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log"})
+        defaults = {"progressDeadlineSeconds": 600, "revisionHistoryLimit": 10, "replicas": 1}
+        spec = {**defaults, **(old["spec"] if old else {}), **wanted["spec"]}
+        same = old is not None and old["spec"] == spec
+        known: Json = old["metadata"] if old else {"uid": f"d{self._version}", "generation": 0}
+        metadata = {**known, **wanted["metadata"], "uid": known["uid"]}
+        metadata["generation"] = known["generation"] + (not same)
+        self.deployment = self._stamped(
+            {**wanted, "metadata": metadata, "spec": spec, "status": (old or {}).get("status", {})}
+        )
+        now_runs = wanted["spec"]["template"]["metadata"]["labels"][LABEL_RELEASE]
+        if not self.templates or self.templates[-1] != now_runs:
+            self.templates.append(now_runs)
+        self._wrote(f"workload {now_runs}")
+        return workload_of(self.deployment)
+
+    async def prune(self, key: Key, release: str) -> None:
+        await self._ask("prune")
+        self.records.pop(release, None)
+        self._wrote(f"prune {release}")
+
+    async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Json:
+        await self._ask("write_status")
+        if self.rollout is None:
+            raise NotFound("no such rollout")
+        if self.rollout["metadata"]["uid"] != uid:
+            raise Conflict("the uid is another one")
+        self.rollout = self._stamped({**self.rollout, "status": copy.deepcopy(dict(status))})
+        self._wrote("status")
+        return self.rollout
+
+    def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
+        self.notices.append(notice)
+
+    # --- and to the poller
+
+    def follow(self, key: Key, wishes: Mapping[str, Wish]) -> dict[str, Look | None]:
+        self.followed.append(wishes)
+        return {name: self.looks.get(name) for name in wishes}
+
+    def look_now(self, key: Key) -> float:
+        self.asked["look_now"] += 1
+        self.ticks += 1
+        return self.ticks
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
+
+
+class _Cluster:
+    """The world by the names of the reconciler's port."""
+
+    def __init__(self, world: World) -> None:
+        self.workload, self.pods, self.records = world.workload, world.pods_of, world.records_of
+        self.live_deployment, self.release, self.mount_trouble = (
+            world.live_deployment,
+            world.whole_release,
+            world.mount_trouble,
+        )
+        self.access, self.write_record, self.judge = world.access, world.write_record, world.judge
+        self.apply, self.prune, self.write_status = world.apply_workload, world.prune, world.write_status
+        self.announce = world.announce
+
+
+class Podpin:
+    """One life of podpin in a world: it begins with what can be read there, and nothing else."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.rollouts = Rollouts()
+        self.reconciler = Reconciler(self.rollouts, _Cluster(world), cast("Poller", world), world, lambda: world.now)
+
+    async def look(self) -> timedelta | None:
+        """Hear the news and have one turn."""
+        if self.world.rollout is not None:
+            self.rollouts.put(self.world.rollout)
+        return await self.reconciler.reconcile(WEB)
+
+    async def settle(self) -> list[str]:
+        """Have turns until there is nothing to write; returns what was written."""
+        before = len(self.world.writes)
+        for _ in range(10):
+            count = len(self.world.writes)
+            await self.look()
+            if len(self.world.writes) == count:
+                return self.world.writes[before:]
+        raise AssertionError(f"podpin does not come to rest: {self.world.writes}")
+
+    @property
+    def ready(self) -> tuple[str, str]:
+        """Status and reason of the condition Ready."""
+        assert self.world.rollout is not None
+        conditions = self.world.rollout["status"]["conditions"]
+        return next((each["status"], each["reason"]) for each in conditions if each["type"] == "Ready")
+
+
+def later(world: World, seconds: float) -> None:
+    """Time passes."""
+    world.now = at((world.now - START).total_seconds() + seconds)
+
+
+def texts(notices: Iterable[Notice]) -> list[str]:
+    """The reasons of what was announced."""
+    return [notice.reason for notice in notices]
