@@ -35,6 +35,8 @@ CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
 SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))
 NO_WAY_BACK = spec(rollback={"enabled": False})
 OTHER = spec(template={"metadata": {"labels": {"a": "b"}}})
+BY_REQUEST = record("b", "Rejected", 2)
+BY_REQUEST = BY_REQUEST.judged(BY_REQUEST.verdict and replace(BY_REQUEST.verdict, reason="RollbackRequested"))
 DOWN = Unresolved("RegistryUnavailable", "the registry does not answer")
 
 
@@ -110,9 +112,12 @@ ROWS = [
     Row("does not try again what a record shows to have been tried for this", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2, request="1:retry=1"))), [], "True RolledBack", rollout(requests=Requests(retry="1"))),
     Row("says that there is nothing to retry", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", rollout(requests=Requests(retry="1")), events=["RequestRefused"]),
     Row("goes back to the previous release when asked", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", "Stable", 2))), ["reject b", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to="previous"))),
-    Row("goes back to the very release that was asked for", seen("c", workload=workload("c"), pods=pods("c"), records=(record("a", "Stable"), record("b", "Stable", 2), record("c", "Stable", 3))), ["reject c", "stable a", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to=release_id("a")))),
+    Row("goes back to the very release that was asked for", seen("c", workload=workload("c"), pods=pods("c"), records=(record("a", "Stable"), record("b", "Stable", 2), record("c", "Stable", 3))), ["stable a", "reject c", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to=release_id("a")))),
     Row("goes back from a candidate when asked", seen("b", workload=workload("b", ready=False), pods=(pod("b", container(ready=False)), *pods("a")), records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledBack", rollout(requests=Requests(rollback_to="previous"))),
     Row("goes back once, though podpin died before saying so", seen("b", workload=workload("a"), pods=pods("a"), records=(record("e", "Stable"), record("a", "Stable", 2), record("b", "Rejected", 3, request="1:rollback-to=previous"))), [], "True RolledBack", rollout(requests=Requests(rollback_to="previous"))),
+    Row("goes on going back when podpin died after the verdict, though what runs is healthy", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", "Rejected", 2, request="1:rollback-to=previous"))), ["apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to="previous"))),
+    Row("goes on going back when asked, whatever the spec says of rolling back by itself", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), BY_REQUEST)), ["apply a"], "Unknown RollingBack", rollout(NO_WAY_BACK)),
+    Row("goes on going back to the very release when podpin died between the two verdicts", seen("c", workload=workload("c"), pods=pods("c"), records=(record("a", "Stable", 4), record("b", "Stable", 2), record("c", "Stable", 3))), ["reject c", "apply a"], "Unknown RollingBack", rollout(requests=Requests(rollback_to=release_id("a")))),
     Row("refuses to go back to what never was stable", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", rollout(requests=Requests(rollback_to="0123456789")), events=["RequestRefused"]),
     # what it must not touch
     Row("touches nothing while suspended", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True Suspended", rollout(spec(suspend=True))),

@@ -37,6 +37,8 @@ KEPT_STABLE: Final = 10
 KEPT_REJECTED: Final = 20
 KEPT_UNJUDGED: Final = 3
 """How many records are kept beside the stable, the running and the wanted one."""
+ASKED: Final = "RollbackRequested"
+"""The reason of the verdicts that a person's request to go back gives."""
 
 
 class State(StrEnum):
@@ -157,11 +159,21 @@ def _rejected_wanted(world: World) -> bool:
     stable, wanted = world.stable, world.record(world.wanted.id) if world.wanted else None
     if stable is None or stable.release == world.running or wanted is None or not wanted.is_rejected:
         return False
-    return world.way_back or world.running is None
+    return world.running is None or _may_leave(world)
 
 
 def _proven(world: World) -> bool:
-    return isinstance(world.health, Healthy) and world.record(world.running) is not None
+    record = world.record(world.running)
+    if record is None or (record.is_rejected and world.stable is not None and _may_leave(world)):
+        return False  # on its way back already, but for podpin's death in between
+    return isinstance(world.health, Healthy)
+
+
+def _may_leave(world: World) -> bool:
+    """What runs may give way to the stable release: by the spec, or because a person has asked for it."""
+    record = world.record(world.running)
+    asked = record is not None and record.verdict is not None and record.verdict.reason == ASKED
+    return world.way_back or asked
 
 
 def _failed(world: World) -> bool:
@@ -257,16 +269,13 @@ def _obey(world: World) -> World:
     target, request = _target(world), world.rollback_to
     assert target is not None
     left = world.running
+    others = [record for record in world.records.values() if record.is_stable and record.release != left]
+    # Only the last of the verdicts says that the request is obeyed: after a death before it, it is obeyed once more.
+    if max(others, key=_order).release != target:
+        world = world.judge(target, world.verdict(STABLE, Finding(ASKED, "a person asked to go back to it")))
     if left is not None:
-        world = world.judge(
-            left,
-            world.verdict(REJECTED, Finding("RollbackRequested", f"a person asked to go back to release {target}")),
-            request,
-        )
-    if world.stable is None or world.stable.release != target:
-        world = world.judge(
-            target, world.verdict(STABLE, Finding("RollbackRequested", "a person asked to go back to it")), request
-        )
+        finding = Finding(ASKED, f"a person asked to go back to release {target}")
+        world = world.judge(left, world.verdict(REJECTED, finding), request)
     return replace(_return(world), rollback_to=None)
 
 
