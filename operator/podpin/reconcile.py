@@ -239,7 +239,7 @@ class Reconciler:
                 recheck = ASK_AGAIN
             elif _is_stuck(pod):
                 waited = now - (pod.scheduled_at or now)
-                recheck = min(recheck or ASK_AGAIN, max(SLOW_START - waited, SLOW_START))
+                recheck = min(recheck or ASK_AGAIN, SLOW_START - waited if waited < SLOW_START else ASK_AGAIN)
                 if waited < SLOW_START:
                     continue
                 if pod.uid not in answers:
@@ -267,6 +267,7 @@ class Reconciler:
         key, uid = rollout.key, rollout.uid
         status = decision.status
         fetching: asyncio.Task[Release | None] | None = None
+        applied: Workload | None = None
         for action in decision.actions:
             if isinstance(action, Apply) and action.release is None:
                 fetching = asyncio.ensure_future(self._cluster.release(key, action.id))
@@ -292,13 +293,12 @@ class Reconciler:
         finally:
             if fetching is not None:
                 fetching.cancel()
-        if (
-            status.workload is None
-            and seen.workload is not None
-            and seen.workload.owner == uid
-            and not seen.workload.drifted
-        ):
-            status = report.with_workload(status, seen.workload, key.name)
+        there = seen.workload
+        if applied is None and there is not None and there.owner == uid and not there.drifted:
+            # A status that lags behind, as when podpin died after its write, would cost a question at each start.
+            known = status.workload
+            if known is None or (known.uid, known.release, known.intent) != (there.uid, there.release, there.intent):
+                status = report.with_workload(status, there, key.name)
         await self._tell(rollout, render_status(status), stored, decision.notices)
 
     async def _apply(
@@ -330,7 +330,8 @@ class Reconciler:
     ) -> None:
         if status != stored:
             body = await self._cluster.write_status(rollout.key, rollout.uid, status)
-            self._rollouts.put(body)
+            if self._rollouts.version(rollout.key) is not None:  # else the watch has told that it is gone
+                self._rollouts.put(body)
         for notice in notices:
             self._cluster.announce(rollout.key, rollout.uid, notice, self._clock())
             log.log(
