@@ -393,19 +393,41 @@ def wanted_release(rollout: Rollout, spec: Spec, seen: Observation) -> Release |
 
     A registry that does not answer, or has lost the tag, changes nothing: the last choice for the same policy stands.
     """
-    last = {image.container: image for image in rollout.status.images}
+    sources = {image.container: source_of(image) for image in spec.images}
+    told = {
+        image.container: pin(image.repository, image.tag, image.digest)
+        for image in rollout.status.images
+        if image.source == sources.get(image.container)
+    }
+    last = _untold_choice(rollout, spec, seen, told) or told
     pins: list[tuple[str, str]] = []
     for image in spec.images:
-        new, old = seen.images.get(image.container), last.get(image.container)
+        new = seen.images.get(image.container)
         if image.policy.digest is not None:
             pins.append((image.container, pin(image.repository, None, image.policy.digest.value)))
         elif isinstance(new, Resolved):
             pins.append((image.container, pin(image.repository, new.tag, new.digest)))
-        elif old is not None and old.source == source_of(image):
-            pins.append((image.container, pin(image.repository, old.tag, old.digest)))
+        elif image.container in last:
+            pins.append((image.container, last[image.container]))
         else:
             return None
     return release_of(spec, tuple(pins))
+
+
+def _untold_choice(rollout: Rollout, spec: Spec, seen: Observation, told: Mapping[str, str]) -> Mapping[str, str]:
+    """The choice that podpin died over: it had applied a newer release, and could not say so in status any more.
+
+    Such a one shows in that another release runs than status says was applied last. Where the choice in status was
+    rejected, that release was not chosen but gone back to.
+    """
+    workload, written = seen.workload, rollout.status.workload
+    if workload is None or written is None or workload.release == written.release:
+        return {}
+    records = {record.release: record for record in seen.records}
+    running, chosen = records.get(workload.release or ""), records.get(release_of(spec, tuple(told.items())).id)
+    if running is None or running.spec_hash != release_of(spec, ()).spec_hash:
+        return {}
+    return {} if chosen is not None and chosen.is_rejected else dict(running.images)
 
 
 def _health(spec: Spec, seen: Observation, candidate: CandidateStatus, now: datetime) -> Health | None:
