@@ -51,6 +51,9 @@ test-cluster: binaries ## the tests on a real cluster
 binaries: $(READY)
 	@[ "$(CLUSTER)" != local ] || $(RUN)/python -m tests.cluster build --kwok
 
+bench: $(READY) ## what podpin costs and how fast it is, beside its budgets and peers (ARGS="--only latency --json FILE")
+	$(RUN)/python -m tests.bench $(ARGS)
+
 crds: $(READY) ## write crds/ from the models
 	$(RUN)/python -m podpin.crd > $(CRD)
 

@@ -1,0 +1,91 @@
+"""`python -m tests.bench`: measure, print one table, and exit with 1 where something could not be measured."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from podpin.errors import PodpinError
+from tests.bench import choosing, figures, latency, scale
+from tests.bench.figures import CannotMeasureError
+from tests.bench.stage import say
+from tests.cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.bench.figures import Figure
+
+PARTS = ("choose", "latency", "scale")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    arguments = _arguments()
+    logging.disable(logging.CRITICAL)
+    begun = time.perf_counter()
+    made, missing = asyncio.run(_measure(arguments))
+    print(f"\n{figures.table(made)}\n")
+    print(
+        "Times are medians. The ratio is to the same requests sent by themselves, in the same run, by the same\n"
+        "clients; for new rollouts, to as many plain Deployments.\n"
+        f"{os.cpu_count()} CPUs, load {os.getloadavg()[1]:.1f}, {arguments.scale:,} rollouts, "
+        f"{(time.perf_counter() - begun) / 60:.1f} minutes. Peers: Keel, Argo Rollouts, Flux reflector, Flagger, plain "
+        "Deployments, on a machine like the project's."
+    )
+    if arguments.json:
+        figures.write_json(arguments.json, made, missing)
+    for sentence in missing:
+        print(f"NOT MEASURED: {sentence}", file=sys.stderr)
+    sys.exit(bool(missing))
+
+
+async def _measure(arguments: argparse.Namespace) -> tuple[list[Figure], list[str]]:
+    parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+        "choose": _choose,
+        "latency": latency.measure,
+        "scale": lambda: scale.measure(arguments.scale),
+    }
+    made: list[Figure] = []
+    missing: list[str] = []
+    for part in arguments.only:
+        try:
+            made += await parts[part]()
+        except (CannotMeasureError, ClusterError, PodpinError) as error:
+            missing.append(f"{part}: {error}")
+    return made, missing
+
+
+async def _choose() -> list[Figure]:
+    say("choosing among 10,000 tags")
+    return choosing.measure()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure podpin on clusters of its own; needs root.",
+    )
+    parser.add_argument(
+        "--only", type=_parts, default=list(PARTS), metavar="PARTS", help=f"some of {','.join(PARTS)} (default: all)"
+    )
+    parser.add_argument("--scale", type=int, default=1000, metavar="N", help="how many rollouts (default: 1000)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures and samples there too")
+    return parser.parse_args()
+
+
+def _parts(text: str) -> list[str]:
+    asked = [part.strip() for part in text.split(",")]
+    if unknown := [part for part in asked if part not in PARTS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: give some of {', '.join(PARTS)}")
+    return asked
+
+
+if __name__ == "__main__":
+    main()

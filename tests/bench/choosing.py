@@ -1,0 +1,28 @@
+"""How long choosing among many tags takes: pure computing, so it is CPU time, with no bare request to compare it with."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from podpin.core.policy import Choice, choose
+from podpin.core.spec import Policy, SemverPolicy
+from tests.bench import figures
+
+TAGS = 10_000
+RUNS = 50
+
+
+def measure() -> list[figures.Figure]:
+    """Choose again and again, from a list in the order of a registry that sorts its tags, and from a shuffled one."""
+    versions = [f"{'v' * (n % 2)}{n // 1000}.{n // 10 % 100}.{n % 10}" for n in range(TAGS)]
+    shuffled = random.Random(1).sample(versions, len(versions))
+    policy = Policy(semver=SemverPolicy(range=">=2.1 <9 || ~9.5"))
+    samples = []
+    for tags in (sorted(versions), shuffled) * RUNS:
+        begun = time.thread_time()
+        choice = choose(policy, tags)
+        samples.append(time.thread_time() - begun)
+        if not isinstance(choice, Choice):
+            raise figures.CannotMeasureError("choosing among 10,000 tags found none, which is a mistake of the bench.")
+    return [figures.latency("choose", samples)]
