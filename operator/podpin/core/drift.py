@@ -36,6 +36,8 @@ _SCALE: Final = {
 }
 _KEYS: Final = ("name", "mountPath", "containerPort", "devicePath", "ip", "topologyKey", "key", "uid")
 """What tells the entries of a list apart, where they are objects."""
+_QUANTITIES: Final = ("requests", "limits", "overhead", "sizeLimit", "divisor")
+"""The fields whose values are quantities. Elsewhere `1.10` and `1.1` are two versions."""
 
 
 def differs(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
@@ -43,16 +45,21 @@ def differs(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     return not _within(wanted, live)
 
 
-def _within(wanted: Any, live: Any) -> bool:
+def _within(wanted: Any, live: Any, *, quantity: bool = False) -> bool:
+    if wanted is None:
+        return True  # a null leaves the field to the defaults
     if isinstance(wanted, Mapping):
         if not isinstance(live, Mapping):
             return not wanted and live is None
-        return all(_within(value, live.get(field)) for field, value in wanted.items())
+        return all(
+            _within(value, live.get(field), quantity=quantity or field in _QUANTITIES)
+            for field, value in wanted.items()
+        )
     if isinstance(wanted, Sequence) and not isinstance(wanted, str):
         if not isinstance(live, Sequence) or isinstance(live, str):
             return not wanted and live is None
         return _lists(wanted, live)
-    return wanted == live or (wanted in (None, "", 0, False) and live is None) or _same_quantity(wanted, live)
+    return wanted == live or (wanted in ("", 0, False) and live is None) or (quantity and _same_quantity(wanted, live))
 
 
 def _lists(wanted: Sequence[Any], live: Sequence[Any]) -> bool:
@@ -68,8 +75,8 @@ def _lists(wanted: Sequence[Any], live: Sequence[Any]) -> bool:
         return len(wanted) == len(live) and all(
             _within(entry, other) for entry, other in zip(wanted, live, strict=True)
         )
-    by_key = {entry[key]: entry for entry in live}
-    return all(entry[key] in by_key and _within(entry, by_key[entry[key]]) for entry in wanted)
+    # More than one entry may have the same key, such as a port with two protocols.
+    return all(any(entry[key] == other[key] and _within(entry, other) for other in live) for entry in wanted)
 
 
 def _same_quantity(wanted: Any, live: Any) -> bool:

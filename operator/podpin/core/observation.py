@@ -130,32 +130,32 @@ class Observation:
 def pod_of(raw: Mapping[str, Any]) -> Pod | None:
     """A Pod as projected from its API object, or None where it carries no release of podpin's."""
     metadata, spec, status = _get(raw, "metadata"), _get(raw, "spec"), _get(raw, "status")
-    release = _get(metadata, "labels").get(names.LABEL_RELEASE)
+    release = _text(_get(metadata, "labels"), names.LABEL_RELEASE)
     created = read_time(metadata.get("creationTimestamp"))
     if not release or created is None:
         return None
-    conditions = {condition.get("type"): condition for condition in status.get("conditions") or ()}
-    ready, scheduled = conditions.get("Ready") or {}, conditions.get("PodScheduled") or {}
-    disruption = conditions.get("DisruptionTarget") or {}
+    conditions = {_text(condition, "type"): condition for condition in _list(status, "conditions")}
+    ready, scheduled = _get(conditions, "Ready"), _get(conditions, "PodScheduled")
+    disruption = _get(conditions, "DisruptionTarget")
     return Pod(
-        name=metadata.get("name", ""),
-        uid=metadata.get("uid", ""),
+        name=_text(metadata, "name"),
+        uid=_text(metadata, "uid"),
         release=release,
         created=created,
-        phase=status.get("phase", "Pending"),
-        reason=status.get("reason", ""),
-        message=status.get("message", ""),
-        node=spec.get("nodeName"),
+        phase=_text(status, "phase") or "Pending",
+        reason=_text(status, "reason"),
+        message=_text(status, "message"),
+        node=_text(spec, "nodeName") or None,
         deleting="deletionTimestamp" in metadata,
         ready=ready.get("status") == "True",
         ready_changed=read_time(ready.get("lastTransitionTime")),
         scheduled_at=read_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
-        unschedulable=scheduled.get("message", "") if scheduled.get("reason") == "Unschedulable" else None,
-        disrupted=disruption.get("reason", "Disrupted") if disruption.get("status") == "True" else None,
+        unschedulable=_text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else None,
+        disrupted=(_text(disruption, "reason") or "Disrupted") if disruption.get("status") == "True" else None,
         gated=bool(spec.get("readinessGates")),
         containers=(
-            *_containers(status.get("initContainerStatuses") or (), init=True),
-            *_containers(status.get("containerStatuses") or (), init=False),
+            *_containers(_list(status, "initContainerStatuses"), init=True),
+            *_containers(_list(status, "containerStatuses"), init=False),
         ),
     )
 
@@ -163,16 +163,16 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
 def _containers(statuses: Iterable[Mapping[str, Any]], *, init: bool) -> Iterable[Container]:
     for status in statuses:
         state = _get(status, "state")
-        waiting, running, ended = state.get("waiting"), state.get("running"), state.get("terminated")
-        last = _get(status, "lastState").get("terminated")
+        waiting, ended = _get(state, "waiting"), _get(state, "terminated")
+        last = _get(_get(status, "lastState"), "terminated")
         yield Container(
-            name=status.get("name", ""),
+            name=_text(status, "name"),
             init=init,
             ready=bool(status.get("ready")),
-            restarts=int(status.get("restartCount") or 0),
-            waiting=waiting.get("reason", "") if waiting is not None else None,
-            message=(waiting or {}).get("message", ""),
-            running_since=read_time((running or {}).get("startedAt")),
+            restarts=_count(status, "restartCount"),
+            waiting=_text(waiting, "reason") if isinstance(state.get("waiting"), Mapping) else None,
+            message=_text(waiting, "message"),
+            running_since=read_time(_get(state, "running").get("startedAt")),
             ended=_run(ended) if ended else None,
             last=_run(last) if last else None,
         )
@@ -180,9 +180,9 @@ def _containers(statuses: Iterable[Mapping[str, Any]], *, init: bool) -> Iterabl
 
 def _run(raw: Mapping[str, Any]) -> Run:
     return Run(
-        exit_code=int(raw.get("exitCode") or 0),
-        reason=raw.get("reason", ""),
-        message=raw.get("message", ""),
+        exit_code=_count(raw, "exitCode"),
+        reason=_text(raw, "reason"),
+        message=_text(raw, "message"),
         started=read_time(raw.get("startedAt")),
         finished=read_time(raw.get("finishedAt")),
     )
@@ -192,27 +192,42 @@ def workload_of(raw: Mapping[str, Any]) -> Workload:
     """A Deployment as projected from its API object."""
     metadata, spec, status = _get(raw, "metadata"), _get(raw, "spec"), _get(raw, "status")
     template = _get(_get(spec, "template"), "metadata")
-    owners = [owner.get("uid") for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
-    replicas = spec.get("replicas")
-    failure = next(
-        (c for c in status.get("conditions") or () if c.get("type") == "ReplicaFailure" and c.get("status") == "True"),
-        None,
-    )
+    owners = [_text(owner, "uid") for owner in _list(metadata, "ownerReferences") if owner.get("controller")]
+    failing = [
+        (_text(condition, "reason"), _text(condition, "message"))
+        for condition in _list(status, "conditions")
+        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
+    ]
     return Workload(
-        uid=metadata.get("uid", ""),
+        uid=_text(metadata, "uid"),
         owner=owners[0] if owners else None,
-        generation=int(metadata.get("generation") or 0),
-        observed_generation=int(status.get("observedGeneration") or 0),
-        release=_get(template, "labels").get(names.LABEL_RELEASE),
-        intent=_get(metadata, "annotations").get(names.ANNOTATION_INTENT),
-        replicas=1 if replicas is None else int(replicas),
-        total=int(status.get("replicas") or 0),
-        updated=int(status.get("updatedReplicas") or 0),
-        available=int(status.get("availableReplicas") or 0),
-        not_created=(failure.get("reason", ""), failure.get("message", "")) if failure else None,
+        generation=_count(metadata, "generation"),
+        observed_generation=_count(status, "observedGeneration"),
+        release=_text(_get(template, "labels"), names.LABEL_RELEASE) or None,
+        intent=_text(_get(metadata, "annotations"), names.ANNOTATION_INTENT) or None,
+        replicas=_count(spec, "replicas", otherwise=1),
+        total=_count(status, "replicas"),
+        updated=_count(status, "updatedReplicas"),
+        available=_count(status, "availableReplicas"),
+        not_created=failing[0] if failing else None,
     )
 
 
 def _get(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = raw.get(key)
     return value if isinstance(value, Mapping) else {}
+
+
+def _list(raw: Mapping[str, Any], key: str) -> Iterable[Mapping[str, Any]]:
+    value = raw.get(key)
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else ()
+
+
+def _text(raw: Mapping[str, Any], key: str) -> str:
+    value = raw.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _count(raw: Mapping[str, Any], key: str, otherwise: int = 0) -> int:
+    value = raw.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
