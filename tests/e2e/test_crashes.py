@@ -1,0 +1,162 @@
+"""kill -9 at every single write of a first rollout, of a second one and of a rollback.
+
+The same end each time, no release rolled out twice, nothing forgotten.
+
+Each row plays the same three acts with a podpin of its own behind a proxy: a first version, a better one, and one that
+does not start. In each act podpin is killed once, at the write of that number, and started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from tests.e2e.faultproxy import FaultProxy, Shot
+from tests.e2e.stage import RELEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.e2e.faultproxy import Moment
+    from tests.e2e.program import Program
+    from tests.e2e.stage import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+RECORD, WORKLOAD, STATUS = "PATCH controllerrevisions", "PATCH deployments", "PATCH status"
+ACTS: Final = {
+    "1.0.0": [RECORD, WORKLOAD, STATUS, RECORD, STATUS],
+    "1.1.0": [RECORD, WORKLOAD, STATUS, RECORD, STATUS],
+    "1.2.0": [RECORD, WORKLOAD, STATUS, RECORD, WORKLOAD, STATUS],
+}
+"""The writes of each act: of a first version, a better one, and one that does not start.
+
+The second write of a record is its verdict.
+"""
+
+
+def test_nobody_is_killed_and_the_writes_are_those_that_are_walked_here(bare_stage: Stage) -> None:
+    with played(bare_stage) as (podpin, proxy):
+        for act, writes in ACTS.items():
+            wrote = play(bare_stage, podpin, proxy, act, ())
+            if act == "1.0.0" and len(wrote) > len(writes):
+                assert wrote.pop(3) == STATUS, "its Pods are counted at once, unless the verdict comes with them"
+            assert wrote == writes
+            assert the_end(bare_stage, act) == expected(act)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_the_end_is_the_same_when_podpin_is_killed_at_write(bare_stage: Stage, number: int, moment: Moment) -> None:
+    with played(bare_stage) as (podpin, proxy):
+        for act, writes in ACTS.items():
+            shots = [Shot(number, moment)] if number <= len(writes) else []
+            play(bare_stage, podpin, proxy, act, shots)
+            assert not proxy.missed, f"{act}: podpin was not killed"
+            assert the_end(bare_stage, act) == expected(act)
+
+
+def test_the_end_is_the_same_when_podpin_is_killed_after_each_write_and_each_that_follows(bare_stage: Stage) -> None:
+    with played(bare_stage) as (podpin, proxy):
+        for act in ACTS:
+            play(bare_stage, podpin, proxy, act, [Shot(number, "after") for number in range(1, 12)])
+            assert the_end(bare_stage, act) == expected(act)
+
+
+@contextlib.contextmanager
+def played(stage: Stage) -> Iterator[tuple[Program, FaultProxy]]:
+    """A podpin for this namespace alone, and the proxy through which it speaks."""
+    stage.need("identities")
+    way = stage.folder / f"{stage.namespace}.kubeconfig"
+    podpin = stage.make_podpin(stage.namespace, kubeconfig=way, namespaces=[stage.namespace])
+    proxy = FaultProxy(stage.kubeconfig, podpin.kill)
+    proxy.start(way)
+    try:
+        podpin.start()
+        yield podpin, proxy
+        assert podpin.trouble() == []
+    except AssertionError as error:
+        error.add_note(podpin.said())
+        raise
+    finally:
+        podpin.kill()
+        proxy.stop()
+
+
+def play(stage: Stage, podpin: Program, proxy: FaultProxy, act: str, shots: Sequence[Shot]) -> list[str]:
+    """One act, with podpin killed and started again at each of the shots; returns the writes that were tried."""
+    proxy.aim(*shots)
+    stage.push(act, "missing_binary" if act == "1.2.0" else "good")
+    if act == "1.0.0":
+        stage.apply(stage.rollout(workload={"replicas": 1}))
+    else:
+        stage.annotate("reconcile", act)
+    reason, asked = "RolledBack" if act == "1.2.0" else "RolledOut", None if act == "1.0.0" else act
+
+    def over() -> bool:
+        if not podpin.runs:
+            podpin.start(wait=False)
+        ready, handled = stage.condition("Ready"), (stage.status().get("requests") or {}).get("reconcile")
+        done = ready.get("reason") == reason and f":{act}@" in ready["message"] and handled == asked
+        return done and podpin.runs and settled(stage)
+
+    stage.until(over, f"the act {act} to end", timeout=240)
+    return list(proxy.writes)
+
+
+def settled(stage: Stage) -> bool:
+    """Nothing is under way: the Pods are those that are wanted, and podpin has said its last word."""
+    told = stage.status().get("running", {}).get("ready") == "1/1" and stage.condition("Resolved")
+    return bool(told and stage.deployment()) and len(stage.pods()) == 1
+
+
+def the_end(stage: Stage, act: str) -> dict[str, Any]:
+    """All that must be the same after an act, whatever happened on the way; times apart, and by tags instead of ids."""
+    status, deployment = stage.status(), stage.deployment()
+    tags = {stage.release(tag): tag for tag in ACTS if tag <= act}
+    return {
+        "verdicts": stage.verdicts(),
+        "in the order": orders(stage, tags),
+        "templates": [tags[release] for release in stage.templates()],
+        "revision": deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"],
+        "replica sets": sorted(tags[release] for release in stage.replica_sets()),
+        "conditions": [(one["type"], one["status"], one["reason"]) for one in status["conditions"]],
+        "stable": tags[status["stable"]["release"]],
+        "candidate": status.get("candidate"),
+        "rejected": [(tags[one["release"]], one["reason"]) for one in status.get("rejected", ())],
+        "history": [(tags[one["release"]], one["result"], one.get("reason")) for one in status["history"]],
+        "intent": status["workload"]["intent"] == deployment["metadata"]["annotations"]["podpin.dev/intent"],
+        "handled": (status.get("requests") or {}).get("reconcile"),
+    }
+
+
+def expected(act: str) -> dict[str, Any]:
+    """What it must be."""
+    tried, bad = [tag for tag in ACTS if tag <= act], act == "1.2.0"
+    templates = [*tried, "1.1.0"] if bad else tried
+    results = {tag: ("Rejected", "CannotStart") if tag == "1.2.0" else ("Stable", "RolledOut") for tag in tried}
+    return {
+        "verdicts": {tag: "CannotStart" if tag == "1.2.0" else "Stable" for tag in tried},
+        "in the order": tried,
+        "templates": templates,
+        "revision": str(len(templates)),
+        "replica sets": tried,
+        "conditions": [("Ready", "True", "RolledBack" if bad else "RolledOut"), ("Resolved", "True", "Resolved")],
+        "stable": templates[-1],
+        "candidate": None,
+        "rejected": [("1.2.0", "CannotStart")] if bad else [],
+        "history": [(tag, *results[tag]) for tag in reversed(tried)],
+        "intent": True,
+        "handled": None if act == "1.0.0" else act,
+    }
+
+
+def orders(stage: Stage, tags: dict[str, str]) -> list[str]:
+    """The releases in the order of their verdicts."""
+    found = {}
+    for body in stage.world.now("records", stage.namespace).values():
+        verdict = json.loads(body["metadata"]["annotations"]["podpin.dev/verdict"])
+        found[verdict["order"]] = tags[body["metadata"]["labels"][RELEASE]]
+    return [found[order] for order in sorted(found)]
