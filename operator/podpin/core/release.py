@@ -165,10 +165,10 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
     annotations = metadata.get("annotations") or {}
     try:
         images = json.loads(annotations[names.ANNOTATION_IMAGES])
-        pins = tuple((str(container), str(pin)) for container, pin in images.items())
+        pins = tuple((str(container), str(parse_pin(pin))) for container, pin in images.items())
         raw = annotations.get(names.ANNOTATION_VERDICT)
         verdict = _verdict_of(json.loads(raw)) if raw else None
-    except (KeyError, ValueError, AttributeError, TypeError):
+    except (KeyError, ValueError, AttributeError, TypeError, OverflowError):
         return None
     if not release:
         return None
