@@ -33,7 +33,7 @@ class Backoffs:
     def __iter__(self) -> Iterator[float]:
         """The waits of one request's retries."""
         for attempt in itertools.count():
-            yield min(30.0, 1.6**attempt) * random.uniform(0.6, 1.0)  # noqa: S311
+            yield min(30.0, 1.6 ** min(attempt, 10)) * random.uniform(0.6, 1.0)  # noqa: S311
 
 
 def registry_of(
