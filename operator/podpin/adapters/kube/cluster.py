@@ -184,12 +184,36 @@ class Cluster:
 
         Raises Conflict where the workload that was seen is another one by now.
         """
+        if uid and "replicas" not in manifest["spec"]:
+            await self._keep_replicas(key, uid)
         body = {**manifest, "metadata": {**manifest["metadata"], **({"uid": uid} if uid else {})}}
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         raw = await self.api.request("PATCH", _deployment(key), query=query, body=body, kind=APPLY)
         workload = self._mine(self._deployments, key).put(raw)
         assert isinstance(workload, Workload)
         return workload
+
+    async def _keep_replicas(self, key: Key, uid: str) -> None:
+        """Hand the number of replicas over before it is left out: what nobody applies any more falls back to 1.
+
+        The recipe is Kubernetes' own ("Transferring ownership between managers" in the reference of Server-Side Apply).
+        """
+        live = await self.live_deployment(key)
+        fields = (live or {}).get("metadata", {}).get("managedFields") or ()
+        ours = any(
+            entry.get("manager") == names.FIELD_MANAGER and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
+            for entry in fields
+        )
+        if live is None or not ours:
+            return
+        body = {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": names.workload_name(key.name), "uid": uid},
+            "spec": {"replicas": live["spec"]["replicas"]},
+        }
+        query = {"fieldManager": names.FIELD_MANAGER_SCALE, "force": "true"}
+        await self.api.request("PATCH", _deployment(key), query=query, body=body, kind=APPLY)
 
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
@@ -200,7 +224,8 @@ class Cluster:
     async def write_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> Mapping[str, Any]:
         """Replace the status of an ImageRollout; returns the object as it is then.
 
-        Raises Conflict where the ImageRollout is another one by now, NotFound where it is gone.
+        Raises NotFound where the ImageRollout is gone, and Invalid where it is another one by now: so the API server
+        calls a test within a patch that fails.
         """
         body = [
             {"op": "test", "path": "/metadata/uid", "value": uid},

@@ -1,0 +1,416 @@
+"""What podpin asks of the cluster and writes to it, request by request, against a scripted API server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.adapters.kube.scripted import ApiServer, Reply, failure, page
+from tests.builders import REPOSITORY, UID, images, pod, spec
+
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
+from podpin.adapters.kube.cluster import Cluster
+from podpin.core.decision import Notice
+from podpin.core.names import Key
+from podpin.core.reference import parse_repository
+from podpin.core.release import Record, Verdict, record_manifest, release_of
+from podpin.core.workload import deployment, intent_of, owner_reference
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError
+
+if TYPE_CHECKING:
+    pass
+
+WEB = Key("shop", "web")
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RELEASE = release_of(spec(), images("a"))
+RECORD = Record(RELEASE.id, RELEASE.spec_hash, RELEASE.images)
+OWNER = owner_reference("web", UID)
+DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/web"
+RECORD_PATH = f"/apis/apps/v1/namespaces/shop/controllerrevisions/web-{RELEASE.id}"
+STATUS = "/apis/podpin.dev/v1alpha1/namespaces/shop/imagerollouts/web/status"
+EVENTS = "/api/v1/namespaces/shop/events"
+SECRETS = "/api/v1/namespaces/shop/secrets"
+ACCOUNT = "/api/v1/namespaces/shop/serviceaccounts/default"
+
+
+@pytest.fixture
+def cluster(api: Api) -> Cluster:
+    return Cluster(api, (), lambda _: None)
+
+
+def manifest(replicas: int | None = 2) -> dict[str, Any]:
+    wish = spec(workload={"replicas": replicas}).workload
+    return deployment(WEB, OWNER, wish, RELEASE, intent_of(wish, RELEASE.id, RELEASE.images))
+
+
+def stored(body: dict[str, Any], version: int = 7, **metadata: Any) -> dict[str, Any]:
+    """An object as the API server hands it back."""
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": str(version), "uid": "d1", **metadata}}
+
+
+def stored_record(version: int = 7) -> dict[str, Any]:
+    return stored(record_manifest("web", "shop", OWNER, RELEASE, RECORD), version)
+
+
+# --- mirrors
+
+
+def test_all_namespaces_are_one_mirror_for_each_kind(cluster: Cluster) -> None:
+    assert [mirror._path for mirror in cluster.mirrors] == [
+        "/apis/apps/v1/deployments",
+        "/api/v1/pods",
+        "/apis/apps/v1/controllerrevisions",
+    ]
+    assert cluster.workload(WEB) is None
+    assert cluster.pods(WEB) == ()
+    assert cluster.records(WEB) == ()
+
+
+def test_some_namespaces_are_a_mirror_each(api: Api) -> None:
+    cluster = Cluster(api, ("shop", "blog"), lambda _: None)
+    assert [mirror._path for mirror in cluster.mirrors] == [
+        "/apis/apps/v1/namespaces/shop/deployments",
+        "/apis/apps/v1/namespaces/blog/deployments",
+        "/api/v1/namespaces/shop/pods",
+        "/api/v1/namespaces/blog/pods",
+        "/apis/apps/v1/namespaces/shop/controllerrevisions",
+        "/apis/apps/v1/namespaces/blog/controllerrevisions",
+    ]
+    cluster.mirrors[0].put(stored(manifest()))
+    assert cluster.workload(WEB) is not None
+    assert cluster.workload(Key("blog", "web")) is None
+
+
+def test_only_the_deployment_of_the_rollout_s_name_is_its_workload(cluster: Cluster) -> None:
+    """A copy that somebody made under another name has the same labels and owner."""
+    copied = stored(manifest(), uid="copy")
+    copied["metadata"]["name"] = "a-copy"
+    cluster.mirrors[0].put(copied)
+    assert cluster.workload(WEB) is None
+    cluster.mirrors[0].put(stored(manifest()))
+    found = cluster.workload(WEB)
+    assert found is not None
+    assert found.uid == "d1"
+
+
+# --- looking
+
+
+async def test_a_deployment_that_is_not_there_is_none(server: ApiServer, cluster: Cluster) -> None:
+    assert await cluster.live_deployment(WEB) is None
+    server.on("GET", DEPLOYMENT, Reply(body=stored(manifest())))
+    assert await cluster.live_deployment(WEB) == stored(manifest())
+    server.on("GET", DEPLOYMENT, failure(403, "forbidden"))
+    with pytest.raises(Denied):
+        await cluster.live_deployment(WEB)
+
+
+async def test_a_release_is_read_whole_from_its_record_or_not_at_all(server: ApiServer, cluster: Cluster) -> None:
+    assert await cluster.release(WEB, RELEASE.id) is None
+    server.on("GET", RECORD_PATH, Reply(body=stored_record()))
+    assert await cluster.release(WEB, RELEASE.id) == RELEASE
+    server.on("GET", RECORD_PATH, Reply(body={**stored_record(), "data": None}))
+    assert await cluster.release(WEB, RELEASE.id) is None
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([], None),
+        ([{"reason": "BackOff", "message": "no"}], None),
+        ([{"reason": "FailedMount", "message": "first", "lastTimestamp": "2026-03-01T12:00:00Z"},
+          {"reason": "FailedAttachVolume", "message": "last", "lastTimestamp": "2026-03-01T12:00:09Z"},
+          {"reason": "BackOff", "message": "no", "lastTimestamp": "2026-03-01T12:00:10Z"}], "last"),
+        ([{"reason": "FailedMount", "message": "old", "lastTimestamp": "2026-03-01T12:00:00Z"},
+          {"reason": "FailedMount", "message": "new", "lastTimestamp": None, "eventTime": "2026-03-01T12:00:01.5Z"}],
+         "new"),
+        ([{"reason": "FailedMount"}], ""),
+    ],
+    ids=["no events", "others", "the newest", "with a time of its own", "without words"],
+)  # fmt: skip
+async def test_a_volume_s_trouble_is_what_the_newest_event_says(
+    server: ApiServer, cluster: Cluster, events: list[Any], told: str | None
+) -> None:
+    server.on("GET", EVENTS, page(*events, version=1))
+    assert await cluster.mount_trouble(WEB, pod("a")) == told
+    assert server.last.query == {"fieldSelector": "involvedObject.uid=uid-a-web-1,type=Warning", "limit": "50"}
+
+
+# --- credentials
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def pull_secret(password: str = "hunter2", kind: str = "kubernetes.io/dockerconfigjson") -> Reply:
+    config = {"auths": {"registry.example.com": {"username": "me", "password": password}}}
+    return Reply(body={"type": kind, "data": {".dockerconfigjson": b64(json.dumps(config))}})
+
+
+def docker_config(data: str) -> Reply:
+    return Reply(body={"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": data}})
+
+
+async def passwords(cluster: Cluster, secrets: tuple[str, ...], others: tuple[str, ...] = ()) -> list[str]:
+    access = await cluster.access("shop", secrets, others, "default", None)
+    return [each.password for each in access.keyring.lookup(parse_repository(REPOSITORY))]
+
+
+async def test_no_secrets_anywhere_are_no_credentials(server: ApiServer, cluster: Cluster) -> None:
+    assert await passwords(cluster, ()) == []
+    assert [asked.path for asked in server.asked] == [ACCOUNT]
+
+
+async def test_the_rollout_s_own_secrets_come_first_and_the_template_s_after_them(
+    server: ApiServer, cluster: Cluster
+) -> None:
+    server.on("GET", f"{SECRETS}/mine", pull_secret("mine"))
+    server.on("GET", f"{SECRETS}/theirs", pull_secret("theirs"))
+    assert await passwords(cluster, ("mine",), ("theirs",)) == ["mine", "theirs"]
+    assert server.count("GET", ACCOUNT) == 0
+
+
+async def test_the_account_s_secrets_count_where_the_template_names_none(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", ACCOUNT, Reply(body={"imagePullSecrets": [{"name": "gone"}, {}, {"name": "account"}]}))
+    server.on("GET", f"{SECRETS}/account", pull_secret("account"))
+    assert await passwords(cluster, ()) == ["account"]
+
+
+async def test_a_secret_of_the_template_that_is_missing_or_odd_is_passed_over(
+    server: ApiServer, cluster: Cluster
+) -> None:
+    server.on("GET", f"{SECRETS}/opaque", pull_secret(kind="Opaque"))
+    server.on("GET", f"{SECRETS}/good", pull_secret("good"))
+    assert await passwords(cluster, (), ("missing", "opaque", "good")) == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "error", "says"),
+    [
+        (failure(404), NotFound,
+         "Secret mine does not exist in namespace shop: create it, or take it out of the spec."),
+        (failure(403, "secrets is forbidden"), Denied, "secrets is forbidden"),
+        (pull_secret(kind="Opaque"), Invalid, "Secret mine is of type Opaque, not kubernetes.io/dockerconfigjson:"),
+        (docker_config("no base64"), Invalid, "Secret mine holds something that is no base64."),
+        (docker_config("YWJj"), Invalid, "mine"),
+        (Reply(body={"type": "kubernetes.io/dockerconfigjson"}), Invalid, "mine"),
+    ],
+    ids=["missing", "forbidden", "of another type", "no base64", "no JSON", "empty"],
+)  # fmt: skip
+async def test_a_secret_that_the_rollout_names_must_be_good(
+    server: ApiServer, cluster: Cluster, reply: Reply, error: type[PodpinError], says: str
+) -> None:
+    server.on("GET", f"{SECRETS}/mine", reply)
+    with pytest.raises(error) as refusal:
+        await passwords(cluster, ("mine",))
+    assert says in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("reply", "ca"),
+    [
+        (Reply(body={"data": {"ca.crt": b64("PEM"), "tls.crt": b64("x")}}), b"PEM"),
+        (Reply(body={"data": {"ca.crt": ""}}), "Secret ca has no key ca.crt"),
+        (Reply(body={}), "Secret ca has no key ca.crt"),
+        (failure(404), "Secret ca does not exist in namespace shop"),
+        (Reply(body={"data": {"ca.crt": "%"}}), "Secret ca holds something that is no base64."),
+    ],
+    ids=["good", "empty", "without the key", "missing", "no base64"],
+)
+async def test_a_ca_comes_from_its_secret(server: ApiServer, cluster: Cluster, reply: Reply, ca: bytes | str) -> None:
+    server.on("GET", f"{SECRETS}/ca", reply)
+    if isinstance(ca, bytes):
+        assert (await cluster.access("shop", (), (), "default", "ca")).ca == ca
+        return
+    with pytest.raises(PodpinError, match=ca):
+        await cluster.access("shop", (), (), "default", "ca")
+
+
+async def test_no_secret_s_content_is_ever_in_an_error_or_a_log(
+    server: ApiServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    broken = {"auths": {"registry.example.com": {"username": "me", "password": 5, "auth": "hunter2"}}}
+    data = {".dockerconfigjson": b64(json.dumps(broken))}
+    server.on("GET", f"{SECRETS}/mine", Reply(body={"type": "kubernetes.io/dockerconfigjson", "data": data}))
+    told = ""
+    try:
+        await passwords(cluster, ("mine",), ("missing",))
+    except PodpinError as error:
+        told = str(error)
+    assert "hunter2" not in told + caplog.text
+
+
+# --- acting
+
+
+async def test_a_record_is_applied_and_known_at_once(server: ApiServer, cluster: Cluster) -> None:
+    server.on("PATCH", RECORD_PATH, Reply(body=stored_record()))
+    await cluster.write_record(WEB, UID, RELEASE, RECORD)
+    assert server.last.headers["Content-Type"] == APPLY
+    assert server.last.query == {"fieldManager": "podpin", "force": "true"}
+    assert server.last.body == record_manifest("web", "shop", OWNER, RELEASE, RECORD)
+    assert [record.release for record in cluster.records(WEB)] == [RELEASE.id]
+
+
+@pytest.mark.parametrize("verdict", [None, Verdict("Rejected", 2, "CrashLooping", "so", NOON, NOON)])
+async def test_a_verdict_is_merged_into_the_annotations_or_out_of_them(
+    server: ApiServer, cluster: Cluster, verdict: Verdict | None
+) -> None:
+    judged = RECORD.judged(verdict)
+    answer = stored(record_manifest("web", "shop", OWNER, RELEASE, judged))
+    server.on("PATCH", RECORD_PATH, Reply(body=answer))
+    await cluster.judge(WEB, judged)
+    assert server.last.headers["Content-Type"] == MERGE
+    assert server.last.query == {"fieldManager": "podpin"}
+    sent = server.last.body["metadata"]["annotations"]
+    assert sent.keys() == {"podpin.dev/verdict", "podpin.dev/request"}
+    assert (sent["podpin.dev/verdict"] is None) is (verdict is None)
+    assert [record.verdict for record in cluster.records(WEB)] == [verdict]
+
+
+async def test_the_workload_is_applied_by_force_and_known_at_once(server: ApiServer, cluster: Cluster) -> None:
+    server.on("PATCH", DEPLOYMENT, Reply(body=stored(manifest(), generation=4)))
+    applied = await cluster.apply(WEB, manifest(), None)
+    assert (applied.uid, applied.generation, applied.release) == ("d1", 4, RELEASE.id)
+    assert server.last.headers["Content-Type"] == APPLY
+    assert server.last.query == {"fieldManager": "podpin", "force": "true"}
+    assert server.last.body == manifest()
+    assert cluster.workload(WEB) == applied
+
+
+async def test_the_workload_that_was_seen_is_named_by_its_uid(server: ApiServer, cluster: Cluster) -> None:
+    sent = manifest()
+    server.on("PATCH", DEPLOYMENT, failure(409, "the UID in the precondition does not match"))
+    with pytest.raises(Conflict):
+        await cluster.apply(WEB, sent, "d1")
+    assert server.last.body["metadata"]["uid"] == "d1"
+    assert "uid" not in sent["metadata"]
+    assert cluster.workload(WEB) is None
+
+
+def managed(manager: str, fields: dict[str, Any]) -> dict[str, Any]:
+    entry = {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": fields}}
+    return stored(manifest(), managedFields=[{"manager": "kubectl"}, entry])
+
+
+@pytest.mark.parametrize(
+    ("live", "handed_over"),
+    [
+        (Reply(body=managed("podpin", {"f:replicas": {}, "f:template": {}})), True),
+        (Reply(body=managed("podpin", {"f:template": {}})), False),
+        (Reply(body=managed("hpa", {"f:replicas": {}})), False),
+        (Reply(body=stored(manifest())), False),
+        (failure(404), False),
+    ],
+    ids=["podpin's", "not podpin's any more", "an autoscaler's", "nobody's", "no workload"],
+)
+async def test_the_number_of_replicas_is_handed_over_before_it_is_left_out(
+    server: ApiServer, cluster: Cluster, live: Reply, handed_over: bool
+) -> None:
+    server.on("GET", DEPLOYMENT, live)
+    server.on("PATCH", DEPLOYMENT, Reply(body=stored(manifest(None))))
+    await cluster.apply(WEB, manifest(None), "d1")
+    writes = [asked for asked in server.asked if asked.method == "PATCH"]
+    assert [asked.query["fieldManager"] for asked in writes] == ["podpin-scale", "podpin"][not handed_over :]
+    if handed_over:
+        assert writes[0].body["spec"] == {"replicas": 2}
+        assert writes[0].body["metadata"]["uid"] == "d1"
+    assert "replicas" not in writes[-1].body["spec"]
+
+
+@pytest.mark.parametrize(("replicas", "uid"), [(2, "d1"), (None, None)], ids=["a number is given", "a new workload"])
+async def test_nothing_is_asked_where_no_number_is_left_out(
+    server: ApiServer, cluster: Cluster, replicas: int | None, uid: str | None
+) -> None:
+    server.on("PATCH", DEPLOYMENT, Reply(body=stored(manifest(replicas))))
+    await cluster.apply(WEB, manifest(replicas), uid)
+    assert [asked.method for asked in server.asked] == ["PATCH"]
+
+
+@pytest.mark.parametrize("reply", [Reply(body={"kind": "Status"}), failure(404)], ids=["there", "gone already"])
+async def test_a_record_that_is_pruned_is_gone_at_once(server: ApiServer, cluster: Cluster, reply: Reply) -> None:
+    cluster.mirrors[2].put(stored_record())
+    server.on("DELETE", RECORD_PATH, reply)
+    await cluster.prune(WEB, RELEASE.id)
+    assert server.count("DELETE", RECORD_PATH) == 1
+    assert cluster.records(WEB) == ()
+
+
+async def test_a_record_that_could_not_be_pruned_stays(server: ApiServer, cluster: Cluster) -> None:
+    cluster.mirrors[2].put(stored_record())
+    server.on("DELETE", RECORD_PATH, failure(403))
+    with pytest.raises(Denied):
+        await cluster.prune(WEB, RELEASE.id)
+    assert len(cluster.records(WEB)) == 1
+
+
+async def test_a_status_is_replaced_for_the_very_rollout_that_was_looked_at(
+    server: ApiServer, cluster: Cluster
+) -> None:
+    server.on("PATCH", STATUS, Reply(body={"metadata": {"resourceVersion": "9"}}))
+    assert await cluster.write_status(WEB, UID, {"replicas": 2}) == {"metadata": {"resourceVersion": "9"}}
+    assert server.last.headers["Content-Type"] == JSON_PATCH
+    assert server.last.body == [
+        {"op": "test", "path": "/metadata/uid", "value": UID},
+        {"op": "add", "path": "/status", "value": {"replicas": 2}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("write", "error"),
+    [
+        (failure(404, "gone"), NotFound),
+        (failure(409, "changed"), Conflict),
+        (failure(422, "the server rejected our request due to an error in our request"), Invalid),
+        (failure(422, "ImageRollout is invalid: status.replicas: must be an integer"), Invalid),
+    ],
+    ids=["gone", "changed", "another uid", "refused"],
+)
+async def test_a_status_that_cannot_be_written_says_why(
+    server: ApiServer, cluster: Cluster, write: Reply, error: type[PodpinError]
+) -> None:
+    server.on("PATCH", STATUS, write)
+    with pytest.raises(error):
+        await cluster.write_status(WEB, UID, {})
+
+
+# --- events
+
+
+async def test_an_event_is_about_the_rollout_and_says_who_says_so(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", EVENTS, Reply(201, {}))
+    cluster.announce(WEB, UID, Notice("Warning", "Rejected", "x" * 5000), NOON)
+    await cluster.flush()
+    body = server.last.body
+    assert body["involvedObject"] == {
+        "apiVersion": "podpin.dev/v1alpha1",
+        "kind": "ImageRollout",
+        "namespace": "shop",
+        "name": "web",
+        "uid": UID,
+    }
+    assert (body["type"], body["reason"], len(body["message"])) == ("Warning", "Rejected", 1024)
+    assert body["firstTimestamp"] == body["lastTimestamp"] == "2026-03-01T12:00:00Z"
+    assert body["reportingComponent"] == body["source"]["component"] == "podpin"
+    assert not cluster._posting
+
+
+async def test_an_event_that_gets_lost_disturbs_nobody(
+    server: ApiServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.on("POST", EVENTS, failure(403, "events is forbidden"))
+    cluster.announce(WEB, UID, Notice("Normal", "RolledOut", "so"), NOON)
+    await cluster.flush()
+    assert "the event RolledOut could not be posted: events is forbidden" in caplog.text
+
+
+async def test_there_may_be_nothing_to_wait_for(cluster: Cluster) -> None:
+    await asyncio.wait_for(cluster.flush(), 1)
+    assert not cluster._posting
