@@ -12,7 +12,8 @@ import functools
 import logging
 import random
 import signal
-from collections.abc import Coroutine
+import threading
+from collections.abc import Coroutine, Iterator
 
 from podpin import __version__, clock, handlers, probes
 from podpin.adapters.kube import connection
@@ -43,15 +44,35 @@ async def serve(settings: Settings) -> None:
 
     Raises Invalid where the settings name no usable cluster or address.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    configuration = await connection.load(settings.kubeconfig, settings.context)
-    podpin = Podpin(settings, Api(configuration), stop)
+    with _stop_signals() as stop:
+        configuration = await connection.load(settings.kubeconfig, settings.context)
+        podpin = Podpin(settings, Api(configuration), stop)
+        try:
+            await podpin.run(functools.partial(handlers.registry_of, configuration))
+        finally:
+            await podpin.close()
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set.
+
+    A thread waits for them, out of kopf's reach: it takes the event loop's signal handlers for itself, and ends alone.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals = {signal.SIGTERM, signal.SIGINT}
+
+    def wait() -> None:
+        signal.sigwait(signals)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: podpin has ended by itself
+            loop.call_soon_threadsafe(stop.set)
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    threading.Thread(target=wait, name="signals", daemon=True).start()
     try:
-        await podpin.run(functools.partial(handlers.registry_of, configuration))
+        yield stop
     finally:
-        await podpin.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Podpin:
