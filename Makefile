@@ -72,6 +72,19 @@ cluster-down: $(READY) ## stop it, leaving nothing behind
 cluster-shell: $(READY) ## a shell with KUBECONFIG and the registry's address set
 	$(RUN)/python -m tests.cluster shell
 
+.PHONY: demo-shell demo-down picture
+demo: $(READY) ## the main job on a real cluster, shown as it happens; leaves it running for a look around
+	@$(RUN)/python -m tests.demo
+
+demo-shell: $(READY) ## a shell beside the demo
+	@$(RUN)/python -m tests.demo shell
+
+demo-down: $(READY) ## remove the demo and its cluster
+	@$(RUN)/python -m tests.demo down
+
+picture: $(READY) ## record docs/pictures/ from a run of the demo
+	$(RUN)/python -m tests.demo.picture
+
 clean: ## remove the virtual environment and all caches of this checkout
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The demo: podpin's main job on a real cluster, shown as it happens."""
