@@ -25,6 +25,8 @@ METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 REQUEST_SECONDS = 30.0
+MISFITS = ("failed to create typed patch object", "failed to convert new object")
+"""How the API server begins to refuse an apply that does not fit the schema: with code 500, as if the fault were its own."""
 SILENCE_SECONDS = 100.0
 """How long a watch may say nothing: the API server sends a bookmark every minute."""
 
@@ -151,6 +153,8 @@ def _error_of(status: int, raw: bytes, retry_after: str | None) -> PodpinError:
         message = str(json.loads(raw).get("message") or "") or f"HTTP {status}"
     except (ValueError, AttributeError):
         message = raw[:200].decode(errors="replace").strip() or f"HTTP {status}"
+    if status == 500 and message.startswith(MISFITS):
+        return Invalid(message)
     match status:
         case 401 | 403:
             return Denied(message)
