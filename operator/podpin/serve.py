@@ -33,6 +33,8 @@ SWEEP_SECONDS = 600.0
 """How often the list of ImageRollouts is compared with what the watch has told."""
 STOP_SECONDS = 4.0
 """How long work in hand may take to finish once podpin is told to stop."""
+KOPF_SECONDS = 0.5
+"""How long kopf then has to close its connections."""
 KNOCK_SECONDS = 5.0
 """How often podpin asks again to be let in."""
 
@@ -104,7 +106,9 @@ class Podpin:
                 self._start("mirror", mirror.run())
             await self._until_stopped(self._mirrored())
             make = functools.partial(registry_of, self._rollouts, self._queue, self._gone)
-            self._start("watch", handlers.watch_forever(make, self._settings.namespaces, self._stop, self._listed))
+            watch = self._start(
+                "watch", handlers.watch_forever(make, self._settings.namespaces, self._stop, self._listed)
+            )
             self._start("sweep", self._sweep_forever())
             workers = [self._start("worker", self._work()) for _ in range(self._settings.workers)]
             await self._stop.wait()
@@ -113,6 +117,7 @@ class Podpin:
             _, unfinished = await asyncio.wait(workers, timeout=STOP_SECONDS)
             if unfinished:
                 log.warning("%d rollouts were still worked on; their next look will go on from there", len(unfinished))
+            await asyncio.wait({watch}, timeout=KOPF_SECONDS)
         finally:
             await probing.cleanup()
 
