@@ -197,6 +197,7 @@ def outcome(world: World) -> dict[str, Any]:
     }
 
 
+@pytest.mark.timeout(240)  # fifty lives, on a machine that may be busy
 async def test_a_death_after_any_write_leads_to_the_same_end_without_a_second_rollout() -> None:
     whole = await live_through(None)
     wanted = outcome(whole)
