@@ -47,24 +47,24 @@ def main() -> None:
 
 
 async def _measure(arguments: argparse.Namespace) -> tuple[list[Figure], list[str]]:
-    parts: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+    parts: dict[str, Callable[[list[Figure]], Awaitable[None]]] = {
         "choose": _choose,
         "latency": latency.measure,
-        "scale": lambda: scale.measure(arguments.scale),
+        "scale": lambda into: scale.measure(into, arguments.scale),
     }
     made: list[Figure] = []
     missing: list[str] = []
     for part in arguments.only:
         try:
-            made += await parts[part]()
+            await parts[part](made)
         except (CannotMeasureError, ClusterError, PodpinError) as error:
             missing.append(f"{part}: {error}")
     return made, missing
 
 
-async def _choose() -> list[Figure]:
+async def _choose(into: list[Figure]) -> None:
     say("choosing among 10,000 tags")
-    return choosing.measure()
+    into.append(choosing.measure())
 
 
 def _arguments() -> argparse.Namespace:

@@ -49,7 +49,7 @@ class Times:
     bare_evidence: list[float] = field(default_factory=list)
 
 
-async def measure() -> list[Figure]:
+async def measure(into: list[Figure]) -> None:
     """On a node: writes and times of good and bad rollouts, with images that really run and really fail."""
     say("starting a cluster with a node")
     wanted = Wanted(name=f"bench-{time.monotonic_ns() % 100_000}", owned=True)
@@ -58,12 +58,12 @@ async def measure() -> list[Figure]:
         try:
             await podpin.ready()
             await on.namespace("bench")
-            return await _on_node(on)
+            await _on_node(on, into)
         finally:
             await podpin.stop()
 
 
-async def _on_node(on: Stage) -> list[Figure]:
+async def _on_node(on: Stage, into: list[Figure]) -> None:
     times = Times()
     key, three = Key("bench", "web"), Key("bench", "web-of-three")
     async with eye(on.api, "/api/v1/namespaces/bench/pods") as pods:
@@ -95,7 +95,7 @@ async def _on_node(on: Stage) -> list[Figure]:
             await on.ask(three)
             await on.stable(three, digest)
             thrice.append(await on.settled(since))
-    return [
+    into += [
         figures.writes("writes.rollout.1", [without_events(entries) for entries in good]),
         figures.writes("writes.rollout.3", [without_events(entries) for entries in thrice]),
         figures.writes("writes.rollout.events", thrice),
@@ -107,7 +107,7 @@ async def _on_node(on: Stage) -> list[Figure]:
     ]
 
 
-async def with_bench_as_kubelet(on: Stage) -> list[Figure]:
+async def with_bench_as_kubelet(on: Stage, into: list[Figure]) -> None:
     """Many samples beside whatever else podpin serves: no scheduler and no kubelet is in the way."""
     times, key = Times(), Key("bench-idle", "probe")
     await on.namespace(key.namespace)
@@ -124,7 +124,7 @@ async def with_bench_as_kubelet(on: Stage) -> list[Figure]:
             for _ in range(SAMPLES_IDLE):
                 await _fail(on, key, pods, times, spoil=True)
                 await _bare(bare, times)
-    return [
+    into += [
         figures.latency("idle.tag", times.tag, times.bare_tag),
         figures.latency("idle.evidence", times.evidence, times.bare_evidence),
     ]

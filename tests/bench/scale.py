@@ -38,24 +38,23 @@ QUIET_SECONDS = 60.0
 MOST_PLAIN = 1000
 
 
-async def measure(count: int) -> list[Figure]:
+async def measure(into: list[Figure], count: int) -> None:
     """All of it, for so many rollouts."""
     say("starting a control plane, with kwok for the Pods")
     name = f"bench-{time.monotonic_ns() % 100_000}"
     async with stage(Wanted(name=name, full=False, kwok=True, client_rate=5000, owned=True)) as on:
-        return await Scale(on, count).measure()
+        await Scale(on, into, count).measure()
 
 
 class Scale:
     """The measurements, and what one hands to the next."""
 
-    def __init__(self, on: Stage, count: int) -> None:
-        self._on, self._count = on, count
+    def __init__(self, on: Stage, into: list[Figure], count: int) -> None:
+        self._on, self._figures, self._count = on, into, count
         self._namespaces = [f"bench-{n}" for n in range(NAMESPACES)]
         self._keys = [Key(self._namespaces[n % NAMESPACES], f"web-{n}") for n in range(count)]
-        self._figures: list[Figure] = []
 
-    async def measure(self) -> list[Figure]:
+    async def measure(self) -> None:
         """One after the other."""
         on = self._on
         for namespace in self._namespaces:
@@ -66,13 +65,12 @@ class Scale:
             await self._nothing(podpin)
             await self._new(podpin, plain)
             await self._quiet(podpin)
-            self._figures += await latency.with_bench_as_kubelet(on)
+            await latency.with_bench_as_kubelet(on, self._figures)
             podpin = await self._restart(podpin)
             moves = [await self._move(podpin) for _ in range(MOVES)]
         finally:
             await podpin.stop()
         await self._compare(moves)
-        return self._figures
 
     def _patience(self, each: float) -> float:
         return 60 + each * self._count

@@ -7,6 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from podpin.adapters.kube.api import Expired
 from tests.bench.figures import CannotMeasureError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Eye:
     def __init__(self, api: Api, path: str, query: dict[str, str], accept: str) -> None:
         self._api, self._path, self._query, self._accept = api, path, query, accept
         self._waiting: list[tuple[Callable[[Body], bool], asyncio.Future[float]]] = []
+        self._version = ""
         self._trouble: str | None = None
         self.now: dict[tuple[str, str], Body] = {}
 
@@ -46,21 +48,35 @@ class Eye:
             return time.perf_counter()
         return await self.first(lambda _: holds(), patience, what)
 
-    async def watch(self, version: str) -> None:
-        """Follow the objects from a resource version on, until cancelled."""
-        query = {**self._query, "resourceVersion": version, "allowWatchBookmarks": "true", "timeoutSeconds": "3600"}
-        async for kind, raw in await self._api.watch(self._path, query, self._accept):
-            if kind == "BOOKMARK":
-                continue
-            at, key = time.perf_counter(), (raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
-            if kind == "DELETED":
-                self.now.pop(key, None)
-            else:
-                self.now[key] = raw
-            for fits, future in self._waiting:
-                if not future.done() and fits(raw):
-                    future.set_result(at)
-        raise CannotMeasureError("the API server has ended it.")
+    async def watch(self) -> None:
+        """Follow the objects until cancelled. The API server ends a watch whenever it likes: it is taken up again."""
+        while True:
+            query = {**self._query, "resourceVersion": self._version, "allowWatchBookmarks": "true"}
+            try:
+                async for kind, raw in await self._api.watch(self._path, query, self._accept):
+                    self._version = raw["metadata"]["resourceVersion"]
+                    if kind != "BOOKMARK":
+                        self._see(raw, gone=kind == "DELETED")
+            except Expired:
+                await self.look()
+
+    async def look(self) -> None:
+        """See all that there is now."""
+        page = await self._api.request("GET", self._path, query=self._query)
+        self._version = page["metadata"]["resourceVersion"]
+        gone = set(self.now) - {_key(raw) for raw in page["items"]}
+        for raw in (*(self.now[key] for key in gone), *page["items"]):
+            self._see(raw, gone=_key(raw) in gone)
+
+    def _see(self, raw: Body, *, gone: bool) -> None:
+        at = time.perf_counter()
+        if gone:
+            self.now.pop(_key(raw), None)
+        else:
+            self.now[_key(raw)] = raw
+        for fits, future in self._waiting:
+            if not future.done() and fits(raw):
+                future.set_result(at)
 
     def blind(self, watching: asyncio.Task[None]) -> None:
         """The watch has ended: nobody need wait any longer."""
@@ -76,13 +92,15 @@ class Eye:
 async def eye(api: Api, path: str, *, accept: str = "application/json", **query: str) -> AsyncIterator[Eye]:
     """An eye on the objects under a path; those that are there already have been seen."""
     made = Eye(api, path, query, accept)
-    page = await api.request("GET", path, query=query)
-    for raw in page["items"]:
-        made.now[raw["metadata"].get("namespace", ""), raw["metadata"]["name"]] = raw
-    watching = asyncio.ensure_future(made.watch(page["metadata"]["resourceVersion"]))
+    await made.look()
+    watching = asyncio.ensure_future(made.watch())
     watching.add_done_callback(made.blind)
     try:
         yield made
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
+
+
+def _key(raw: Body) -> tuple[str, str]:
+    return raw["metadata"].get("namespace", ""), raw["metadata"]["name"]
