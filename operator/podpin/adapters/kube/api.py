@@ -26,7 +26,7 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 REQUEST_SECONDS = 30.0
 MISFITS = ("failed to create typed patch object", "failed to convert new object")
-"""How the API server begins to refuse an apply that does not fit the schema: with code 500, as if the fault were its own."""
+"""How the API server refuses an apply that does not fit the schema: with code 500, as if the fault were its own."""
 SILENCE_SECONDS = 100.0
 """How long a watch may say nothing: the API server sends a bookmark every minute."""
 
