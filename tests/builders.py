@@ -1,4 +1,4 @@
-"""Builds the small worlds that tests decide about, a Pod, a Deployment, a record, a rollout, each with sound defaults."""
+"""Builds the small worlds that tests decide about, a Pod, a Deployment, a record, a rollout, with sound defaults."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ import itertools
 import random
 
 import pytest
-from tests.virtual_time import in_virtual_time, now
 
 from podpin.core.names import Key
 from podpin.queue import LONGEST_BACKOFF, WorkQueue
+from tests.virtual_time import in_virtual_time, now
 
 A, B, C, D = (Key("shop", name) for name in "abcd")
 

@@ -233,7 +233,7 @@ def test_a_stable_image_that_the_registry_lost_is_warned_of_while_it_is_so() -> 
 def test_a_candidate_that_gave_way_stands_in_history() -> None:
     world = seen("c", pods=pods("a"), **TRIED)
     status = decision(rollout(status=candidate("b", 5)), world).status
-    assert [(entry.release, entry.result) for entry in status.history][0] == (release_id("b"), "Superseded")
+    assert (status.history[0].release, status.history[0].result) == (release_id("b"), "Superseded")
 
 
 def test_a_workload_that_was_refused_is_not_sent_again() -> None:
