@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.cluster.fixture import cluster, control_plane
+from tests.e2e.gate import gates_of
 from tests.e2e.program import Program
 from tests.e2e.stage import Stage
 from tests.e2e.world import World
@@ -48,6 +49,8 @@ class Company:
         self.folder = folder
         self.world = World(cluster.kubeconfig)
         self.kubeconfig = self._kubeconfig()
+        self.gates = gates_of(cluster)
+        self._spare_gates = list(self.gates)
         self.podpin = self.make_podpin("podpin")
         self._pools = {group: ThreadPoolExecutor(most, thread_name_prefix=group) for group, most in AT_ONCE.items()}
         self._plays: dict[str, Future[None]] = {}
@@ -70,7 +73,7 @@ class Company:
             self.folder / f"{name}.log",
             self.cluster.environment(),
             namespaces=namespaces,
-            insecure=[self.cluster.registry.address],
+            insecure=[self.cluster.registry.address, *(gate.address for gate in self.gates)],
         )
 
     def open(self) -> None:
@@ -86,6 +89,8 @@ class Company:
             pool.shutdown(cancel_futures=True)
         self.podpin.kill()
         self.world.stop()
+        for gate in self.gates:
+            gate.close()
 
     def stage(self, name: str) -> Stage:
         """A new namespace for a test of this name."""
@@ -96,7 +101,15 @@ class Company:
         self.cluster.kubectl("create", "namespace", namespace)
         begun = self.cluster.audit.position() if self.cluster.can("audit") else 0
         return Stage(
-            self.cluster, self.world, namespace, self.podpin, self.make_podpin, self.kubeconfig, self.folder, begun
+            self.cluster,
+            self.world,
+            namespace,
+            self.podpin,
+            self.make_podpin,
+            self.kubeconfig,
+            self.folder,
+            self._spare_gates,
+            begun,
         )
 
     def strike(self, stage: Stage) -> None:

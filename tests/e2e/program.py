@@ -101,6 +101,14 @@ class Program:
             self._process.kill()
             self._process.wait()
 
+    def freeze(self) -> None:
+        """Stop its clock: it hears and says nothing until it is thawed."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def wait_gone(self, timeout: float = 60) -> None:
         """Until somebody else has killed it."""
         assert self._process is not None

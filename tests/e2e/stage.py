@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.cluster.kubectl import Manifest
     from tests.cluster.protocol import Cluster, Feature
     from tests.cluster.registry import Registry
+    from tests.e2e.gate import Gate
     from tests.e2e.program import Program
 
 RELEASE: Final = "podpin.dev/release"
@@ -47,6 +48,7 @@ class Stage:
     kubeconfig: Path
     """podpin's own identity."""
     folder: Path
+    gates: list[Gate]
     begun: int = 0
     """Where the audit log stood when the stage was set."""
     notes: list[str] = field(default_factory=list)
@@ -68,6 +70,12 @@ class Stage:
         for feature in features:
             if not self.cluster.can(feature):
                 pytest.skip(f"this cluster cannot do {feature!r}")
+
+    def gate(self) -> Gate:
+        """A gate before the registry for this test alone."""
+        if not self.gates:
+            pytest.skip("this cluster's node cannot be told of another registry")
+        return self.gates.pop()
 
     def push(
         self,
@@ -334,12 +342,12 @@ def restarts(pod: Json) -> int:
     return sum(one["restartCount"] for one in pod["status"].get("containerStatuses") or ())
 
 
-def stays(seconds: float, holds: Callable[[], bool], what: str) -> None:
+def stays(seconds: float, holds: Callable[[], object], what: str, *, every: float = 0.1) -> None:
     """Watch for a while that something goes on being so."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert holds(), f"no longer so after {seconds - (until - time.monotonic()):.1f} s: {what}"
-        time.sleep(0.1)
+    begun = time.monotonic()
+    while (passed := time.monotonic() - begun) < seconds:
+        assert holds(), f"no longer so after {passed:.1f} s: {what}"
+        time.sleep(every)
 
 
 def difference(before: Json, after: Json) -> list[str]:
