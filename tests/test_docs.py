@@ -1,0 +1,102 @@
+"""The documents say what the code does: every reason is explained, none that is gone, and no link leads nowhere."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+import yaml
+
+from podpin.core.report import REASONS
+from podpin.core.spec import Spec, parse_spec, problem_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parent.parent
+DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+CATALOGUE: Final = (ROOT / "docs" / "reasons.md").read_text()
+PLACE_OF_REASON: Final = {"Finding": 0, "Failed": 0, "Problem": 0, "Unresolved": 0, "Notice": 1, "Say": 1}
+"""Which argument of these is the reason."""
+
+
+def reasons_in_code() -> Iterator[str]:
+    """The reasons that podpin can give, read off its source."""
+    yield from REASONS
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "operator" / "podpin").rglob("*.py"))]
+    constants = dict(constant for tree in trees for constant in named_texts(tree))
+    for tree in trees:
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+                    place = PLACE_OF_REASON.get(name, len(args))
+                    given = [*args[place : place + 1], *(one.value for one in keywords if one.arg == "reason")]
+                case ast.Dict(keys=[*keys], values=given) if any(
+                    isinstance(key, ast.Name) and key.id in ("NotFound", "PodpinError") for key in keys
+                ):
+                    pass  # from an error's class to a reason
+                case _:
+                    continue
+            for value in given:
+                text = constants.get(value.id) if isinstance(value, ast.Name) else getattr(value, "value", None)
+                if isinstance(text, str):
+                    yield text
+
+
+def named_texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The module's constants that are texts."""
+    for node in tree.body:
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text))):
+                yield name, text
+
+
+def test_reasons_are_found_in_every_place_where_the_code_has_them() -> None:
+    found = set(reasons_in_code())
+    assert {"RolledOut", "CrashLooping", "ProgressDeadlineExceeded", "ContainerNotFound", "RequestRefused"} <= found
+    assert {"TagNotFound", "RegistryDenied", "RepositoryNotFound", "SecretMissing", "RollbackRequested"} <= found
+    assert all(re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", reason) for reason in found), found
+
+
+def test_every_reason_is_in_the_catalogue() -> None:
+    assert [one for one in sorted(set(reasons_in_code())) if not re.search(rf"\b{one}\b", CATALOGUE)] == []
+
+
+def test_the_catalogue_explains_no_reason_that_podpin_never_gives() -> None:
+    explained = {row for row in re.findall(r"^\| ([A-Z]\w+) \|", CATALOGUE, re.MULTILINE) if row not in HEADINGS}
+    assert sorted(explained - set(reasons_in_code())) == []
+
+
+HEADINGS: Final = {"Reason", "Condition", "Ready", "Reconciling", "Stalled", "Resolved", "StableLost"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    text = document.read_text()
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        assert "://" not in target, f"{target}: no addresses outside the repository"
+        file = (document.parent / path).resolve() if path else document
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_are_named_exist(document: Path) -> None:
+    named = re.findall(r"`((?:operator|tests|manifests|crds|docs)/[\w./-]*)`", document.read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_example_in_the_readme_is_a_valid_rollout() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    rollouts = [body for block in blocks for body in yaml.safe_load_all(block) if body.get("kind") == "ImageRollout"]
+    assert rollouts
+    for body in rollouts:
+        spec = parse_spec(body["spec"])
+        assert isinstance(spec, Spec)
+        assert problem_of(spec) is None
