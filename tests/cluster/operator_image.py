@@ -55,7 +55,9 @@ def push(repository: str) -> str:
     name = f"{repository}:{archive.stem.rpartition('-')[2]}"
     with tempfile.NamedTemporaryFile() as digest:
         source = f"oci-archive:{archive}"
-        run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"--digestfile={digest.name}", source, f"docker://{name}")
+        run(
+            "skopeo", "copy", "-q", "--dest-tls-verify=false", f"--digestfile={digest.name}", source, f"docker://{name}"
+        )
         return f"{name}@{Path(digest.name).read_text().strip()}"
 
 

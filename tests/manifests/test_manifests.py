@@ -1,0 +1,104 @@
+"""What must agree between the manifests and podpin, and between one manifest and another; no cluster is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from tests.manifests.installed import ACCOUNT, CRD, MANIFESTS, NAMESPACE, ROOT, granted
+
+from podpin import __version__
+from podpin.settings import parse_settings
+
+FOLDERS = ("", "namespaced")
+
+
+def loaded(path: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all((MANIFESTS / path).read_text()))
+
+
+def deployment() -> dict[str, Any]:
+    (only,) = loaded("base/deployment.yaml")
+    return only
+
+
+def test_every_file_is_part_of_an_installation_or_an_example() -> None:
+    files = {str(path.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("*") if path.is_file()}
+    named = {"kustomization.yaml", "base/kustomization.yaml", "namespaced/kustomization.yaml"}
+    for folder in ("", "base/", "namespaced/"):
+        (content,) = loaded(f"{folder}kustomization.yaml")
+        named |= {folder + resource for resource in content["resources"] if resource.endswith(".yaml")}
+    assert {file for file in files if not file.startswith("examples/")} == named
+
+
+def test_the_generated_definition_is_what_gets_installed() -> None:
+    (content,) = yaml.safe_load_all((CRD.parent / "kustomization.yaml").read_text())
+    assert content["resources"] == [CRD.name]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_image_is_of_this_version(folder: str) -> None:
+    (content,) = loaded(f"{folder}/kustomization.yaml".lstrip("/"))
+    (image,) = content["images"]
+    assert image == {"name": deployment()["spec"]["template"]["spec"]["containers"][0]["image"], "newTag": __version__}
+
+
+def test_the_namespaced_rules_are_those_for_the_whole_cluster() -> None:
+    everywhere, here = loaded("rbac.yaml")[0], loaded("namespaced/rbac.yaml")[0]
+    assert (everywhere["kind"], here["kind"]) == ("ClusterRole", "Role")
+    assert here["rules"] == everywhere["rules"]
+
+
+@pytest.mark.parametrize("file", ["rbac.yaml", "namespaced/rbac.yaml"])
+def test_the_rights_go_to_the_account_that_the_pod_has(file: str) -> None:
+    (subject,) = loaded(file)[1]["subjects"]
+    assert f"system:serviceaccount:{subject['namespace']}:{subject['name']}" == ACCOUNT
+    assert deployment()["spec"]["template"]["spec"]["serviceAccountName"] == subject["name"]
+    assert deployment()["metadata"]["namespace"] == subject["namespace"] == NAMESPACE
+
+
+def test_no_rule_is_a_wildcard_or_gives_more_than_reading_secrets_by_name() -> None:
+    rights = granted(loaded("rbac.yaml")[0]["rules"])
+    assert not [right for right in rights if "*" in str(right)]
+    assert {right.verb for right in rights if right.resource == "secrets"} == {"get"}
+    assert {right.verb for right in rights if right.resource == "imagerollouts"} == {"get", "list", "watch"}
+
+
+def test_every_rule_has_its_reason() -> None:
+    lines = (MANIFESTS / "rbac.yaml").read_text().splitlines()
+    rules = [number for number, line in enumerate(lines) if line.startswith("- apiGroups:")]
+    assert rules
+    assert all(lines[number - 1].startswith("# ") for number in rules)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_podpin_understands_its_arguments_and_its_environment(folder: str) -> None:
+    container = deployment()["spec"]["template"]["spec"]["containers"][0]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    if folder:
+        (patch,) = loaded("namespaced/kustomization.yaml")[0]["patches"]
+        (addition,) = yaml.safe_load(patch["patch"])
+        environment[addition["value"]["name"]] = addition["value"]["value"]
+    settings = parse_settings(container["args"], environment)
+    assert settings.log_format == "json"
+    assert settings.namespaces == ((loaded("namespaced/rbac.yaml")[0]["metadata"]["namespace"],) if folder else ())
+    assert settings.health_address.endswith(f":{container['ports'][0]['containerPort']}")
+
+
+def test_only_one_podpin_runs_at_a_time_and_as_nobody() -> None:
+    spec = deployment()["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+    user = spec["template"]["spec"]["securityContext"]["runAsUser"]
+    assert f"USER {user}:{user}\n" in (ROOT / "Containerfile").read_text()
+
+
+def test_what_goes_into_the_image_is_named_and_nothing_else() -> None:
+    copied = [
+        word.rstrip("/")
+        for line in (ROOT / "Containerfile").read_text().splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for word in line.split()[1:-1]
+    ]
+    wanted = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert sorted(copied) == sorted(wanted)
