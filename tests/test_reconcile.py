@@ -286,7 +286,7 @@ async def test_a_write_that_is_forbidden_is_told_once_and_tried_again() -> None:
     world, podpin = fresh()
     world.fail["apply"] = Denied("exceeded quota: apps")
     for _ in range(3):
-        with pytest.raises(Unavailable, match="may not write the Deployment: exceeded quota") as refusal:
+        with pytest.raises(Unavailable, match="forbids podpin's write: exceeded quota") as refusal:
             await podpin.look()
         assert refusal.value.retry_after == 5.0
     assert world.asked["apply"] == 3

@@ -21,11 +21,11 @@ from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
 from podpin.core.reference import parse_pin, parse_repository
-from podpin.core.release import Record, Release, source_of
+from podpin.core.release import Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import pull_failure, says_not_found
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
-from podpin.core.status import parse_status, render_status
+from podpin.core.status import Status, parse_status, render_status
 from podpin.core.workload import BUILDERS, owner_reference
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.poller import AccessSource, Failed, Found, Look, Poller, Wish
@@ -35,6 +35,8 @@ SLOW_START = timedelta(seconds=5)
 """After how long a Pod that has not started a container is asked why, by its events."""
 PATIENCE = 5.0
 """Seconds that a rollout's turn may wait for a registry; no answer is an answer too, and others wait behind it."""
+DENIED_SECONDS = 5.0
+"""After how long a write that was forbidden is tried again, at the earliest."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
 
@@ -103,6 +105,14 @@ class Memory:
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
+
+
+class WorkloadRefused(Exception):  # noqa: N818 -- named for what became of the workload
+    """The API server does not accept a workload, and would not the next time either."""
+
+    def __init__(self, intent: str, message: str) -> None:
+        super().__init__(message)
+        self.intent = intent
 
 
 class Reconciler:
@@ -264,61 +274,63 @@ class Reconciler:
     # --- act
 
     async def _act(self, rollout: Rollout, seen: Observation, decision: Decision, stored: Mapping[str, Any]) -> None:
-        key, uid = rollout.key, rollout.uid
-        status = decision.status
-        fetching: asyncio.Task[Release | None] | None = None
+        try:
+            status = await self._carried_out(rollout, seen, decision)
+        except WorkloadRefused as refusal:
+            decision = report.refused(rollout, refusal.intent, str(refusal), self._clock())
+            status = decision.status
+        except Denied as error:
+            denial = report.denied(rollout, str(error), self._clock())
+            await self._tell(rollout, render_status(denial.status), stored, denial.notices)
+            raise Unavailable(f"The API server forbids podpin's write: {error}", retry_after=DENIED_SECONDS) from error
+        await self._tell(rollout, render_status(status), stored, decision.notices)
+
+    async def _carried_out(self, rollout: Rollout, seen: Observation, decision: Decision) -> Status:
+        """Carry out the actions in their order, and return the status as it is to be then."""
+        key, status = rollout.key, decision.status
         applied: Workload | None = None
-        for action in decision.actions:
-            if isinstance(action, Apply) and action.release is None:
-                fetching = asyncio.ensure_future(self._cluster.release(key, action.id))
+        fetching = [
+            asyncio.ensure_future(self._cluster.release(key, action.id))
+            for action in decision.actions
+            if isinstance(action, Apply) and action.release is None
+        ]
         try:
             for action in decision.actions:
                 match action:
                     case Write(release, record):
-                        await self._cluster.write_record(key, uid, release, record)
+                        await self._cluster.write_record(key, rollout.uid, release, record)
                     case Judge(record):
                         await self._cluster.judge(key, record)
                     case Apply():
-                        whole = action.release or (await fetching if fetching else None)
+                        whole = action.release or await fetching[0]
                         if whole is None:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
-                        applied = await self._apply(rollout, action, whole, stored)
-                        if applied is None:
-                            return
+                        applied = await self._apply(rollout, action, whole)
                         status = report.with_workload(status, applied, key.name)
                     case Prune(id_):
                         await self._cluster.prune(key, id_)
                     case _:
                         assert_never(action)
         finally:
-            if fetching is not None:
-                fetching.cancel()
+            for task in fetching:
+                task.cancel()
         there = seen.workload
-        if applied is None and there is not None and there.owner == uid and not there.drifted:
+        if applied is None and there is not None and there.owner == rollout.uid and not there.drifted:
             # A status that lags behind, as when podpin died after its write, would cost a question at each start.
             known = status.workload
             if known is None or (known.uid, known.release, known.intent) != (there.uid, there.release, there.intent):
                 status = report.with_workload(status, there, key.name)
-        await self._tell(rollout, render_status(status), stored, decision.notices)
+        return status
 
-    async def _apply(
-        self, rollout: Rollout, action: Apply, release: Release, stored: Mapping[str, Any]
-    ) -> Workload | None:
-        """Apply the workload; None where the API server refused it for good, which the status then says."""
+    async def _apply(self, rollout: Rollout, action: Apply, release: Release) -> Workload:
         assert isinstance(rollout.spec, Spec)
         manifest = self._manifest(rollout, rollout.spec, release, action.intent)
         try:
             applied = await self._cluster.apply(rollout.key, manifest, action.uid)
         except Invalid as error:
-            refusal = report.refused(rollout, action.intent, str(error), self._clock())
-            await self._tell(rollout, render_status(refusal.status), stored, refusal.notices)
-            return None
-        except Denied as error:
-            denial = report.denied(rollout, str(error), self._clock())
-            await self._tell(rollout, render_status(denial.status), stored, denial.notices)
-            raise Unavailable(f"podpin may not write the Deployment: {error}", retry_after=5.0) from error
+            raise WorkloadRefused(action.intent, str(error)) from error
         self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
-        log.info("%s: release %s applied: %s", rollout.key, release.id, report.images_text(release.images))
+        log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied
 
     def _manifest(self, rollout: Rollout, spec: Spec, release: Release, intent: str) -> dict[str, Any]:

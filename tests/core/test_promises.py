@@ -18,10 +18,11 @@ from tests.builders import START, UID, container, digest, rollout, run, spec, wa
 from podpin.core.decision import Apply, Judge, Prune, Requests, Rollout, Write
 from podpin.core.observation import Observation, Pod, Resolved, Unresolved, Workload
 from podpin.core.release import Record, Release
-from podpin.core.rollout import State, decide
+from podpin.core.rollout import decide
 from podpin.core.signals import REPEATS
 from podpin.core.spec import Spec
 from podpin.core.status import parse_status, render_status
+from podpin.core.transitions import State
 from podpin.core.workload import pod_template
 
 FATES = {"a": "good", "b": "good", "c": "crashes", "d": "never ready", "e": "good"}

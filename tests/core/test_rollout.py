@@ -27,9 +27,10 @@ from tests.builders import (
 from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
 from podpin.core.observation import Observation, Resolved, Unresolved
 from podpin.core.release import release_of
-from podpin.core.rollout import SIGNALS, TRANSITIONS, State, decide
+from podpin.core.rollout import decide
 from podpin.core.spec import Problem
 from podpin.core.status import CandidateStatus, RequestsStatus, Status
+from podpin.core.transitions import SIGNALS, TRANSITIONS, State
 
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
 SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))

@@ -206,3 +206,18 @@ def release_from_record(metadata: Mapping[str, Any], data: Mapping[str, Any]) ->
     if record is None or not isinstance(template, Mapping):
         return None
     return Release(id=record.release, spec_hash=record.spec_hash, images=record.images, template=template)
+
+
+def short(digest: str) -> str:
+    """A digest as people read it: twelve digits."""
+    return f"{digest.partition(':')[2][:12]}"
+
+
+def images_text(images: Images) -> str:
+    """Pins as people read them: `app web:1.4.2@0123456789ab`."""
+    told = []
+    for container, image in images:
+        pin = parse_pin(image)
+        name = pin.repository.rsplit("/", 1)[-1]
+        told.append(f"{container} {name}{':' + pin.tag if pin.tag else ''}@{short(pin.digest)}")
+    return ", ".join(told)

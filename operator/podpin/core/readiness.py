@@ -1,0 +1,233 @@
+"""What Ready says: one word for the state of the world, a sentence for people, and what kstatus wants beside it.
+
+REASONS says what each word means and what to do. Messages carry no times and no counters that move by themselves, so
+that the same problem has the same text and a quiet world is never written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from podpin.core.decision import Notice
+from podpin.core.health import Baking, Blocked, Health, Idle, Waiting
+from podpin.core.observation import Observation, Pod, Unresolved
+from podpin.core.release import Record, Release, images_text
+from podpin.core.signals import had_been_ready
+from podpin.core.spec import Spec
+from podpin.core.status import CandidateStatus, RequestsStatus
+from podpin.core.transitions import State
+
+GRACE: Final = timedelta(seconds=10)
+"""How long a Pod that had been ready may be away before the rollout counts as degraded."""
+
+REASONS: Final[Mapping[str, str]] = {
+    "RolledOut": "The wanted release runs and is stable.",
+    "Progressing": "A release is being tried. The stable one serves until it is ready.",
+    "RollingBack": "A release was rejected, and the stable one is coming back.",
+    "RolledBack": "The stable release runs; the wanted one was rejected and is not tried again. Push a fixed image, "
+    "change the spec, or annotate podpin.dev/retry.",
+    "Rejected": "The release failed and there is none to go back to, or spec.rollback.enabled is false. Push a fixed "
+    "image, change the spec, or annotate podpin.dev/retry.",
+    "Degraded": "The stable release runs with fewer ready Pods than it should. It is not rolled back for that: look at "
+    "its Pods.",
+    "ScaledToZero": "No replicas are wanted. A candidate is judged when there are some.",
+    "Suspended": "spec.suspend is true: podpin changes nothing.",
+    "Resolving": "The registry has not answered yet.",
+    "InvalidSpec": "The spec asks for something impossible. The message says what; podpin waits for a change.",
+    "WorkloadConflict": "A workload of this name exists and belongs to somebody else. podpin never takes it over.",
+    "WorkloadRefused": "The API server does not accept the Deployment made from spec.workload; the message has its "
+    "words. What runs goes on; mend the spec.",
+    "WriteForbidden": "The API server forbids podpin's write: a missing right, a quota or an admission policy. It is "
+    "tried again.",
+}
+"""The reasons of Ready that are podpin's own; those of the registry and of the cluster are in the catalogue too."""
+
+ReadyStatus = Literal["True", "False", "Unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The world after all transitions, as the report needs it."""
+
+    state: State
+    running: str | None
+    stable: Record | None
+    records: Mapping[str, Record]
+    wanted: Release | None
+    health: Health | None
+    candidate: CandidateStatus | None
+    superseded: tuple[str, ...]
+    requests: RequestsStatus | None
+    notices: tuple[Notice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """What Ready says, and which of kstatus' abnormal-true conditions stand beside it."""
+
+    ready: ReadyStatus
+    reason: str
+    message: str
+    reconciling: bool = False
+    stalled: bool = False
+    recheck_at: datetime | None = None
+
+
+def say_of(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
+    """What Ready says of a settled world."""
+    running = settled.records.get(settled.running or "")
+    name = f"release {settled.running}"
+    if spec.suspend:
+        proven = settled.state in (State.STEADY, State.HELD) and _serves(seen, settled.running)
+        return Say(
+            "True" if proven else "Unknown",
+            "Suspended",
+            f"suspended by spec.suspend; {name} is left as it is" if running else "suspended by spec.suspend",
+        )
+    match settled.state:
+        case State.TRYING:
+            return _say_trying(settled, images_text(running.images) if running else "")
+        case State.FAILED:
+            verdict = running.verdict if running else None
+            why = f"{verdict.reason}: {verdict.message}" if verdict else "it failed"
+            back = (
+                "there is no stable release to go back to"
+                if settled.stable is None
+                else "spec.rollback.enabled is false"
+            )
+            return Say(
+                "False",
+                "Rejected",
+                f"{name} failed ({why}); {back}, so it is left as it is until a new image, a changed spec or a retry",
+                stalled=True,
+            )
+        case State.NOTHING:
+            return _say_nothing(seen, settled)
+    return _say_stable(spec, seen, settled, now)
+
+
+def _say_trying(settled: Settled, images: str) -> Say:
+    trying = f"trying release {settled.running} ({images})"
+    serving = f"; release {settled.stable.release} serves until it is proven" if settled.stable else ""
+    match settled.health:
+        case Idle():
+            return Say(
+                "True",
+                "ScaledToZero",
+                f"no replicas are wanted; release {settled.running} will be judged when there are some",
+            )
+        case Blocked(finding):
+            return Say(
+                "Unknown",
+                finding.reason,
+                f"{trying}: held up by the cluster, not by the release: {finding.message}{serving}",
+                reconciling=True,
+            )
+        case Waiting(deadline, finding):
+            told = f": {finding.message}" if finding else ""
+            return Say("Unknown", "Progressing", f"{trying}{told}{serving}", reconciling=True, recheck_at=deadline)
+        case Baking(until):
+            return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True, recheck_at=until)
+    return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True)
+
+
+def _say_nothing(seen: Observation, settled: Settled) -> Say:
+    trouble = trouble_of(seen)
+    if trouble is not None:
+        return Say("False", trouble.reason, f"nothing runs yet: {trouble.message}", reconciling=True)
+    wanted = settled.records.get(settled.wanted.id) if settled.wanted else None
+    if wanted is not None and wanted.verdict is not None:
+        verdict = wanted.verdict
+        return Say(
+            "False",
+            "Rejected",
+            f"nothing runs: release {wanted.release} was rejected ({verdict.reason}): {verdict.message}",
+            stalled=True,
+        )
+    return Say("Unknown", "Resolving", "waiting for the registry's first answer", reconciling=True)
+
+
+def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
+    stable, wanted = settled.stable, settled.records.get(settled.wanted.id) if settled.wanted else None
+    assert stable is not None
+    runs = f"release {stable.release} runs ({images_text(stable.images)})"
+    workload = seen.workload
+    held = settled.state is State.HELD and wanted is not None and wanted.verdict is not None
+    if held:
+        assert wanted is not None
+        assert wanted.verdict is not None
+        verdict = wanted.verdict
+        asked = wanted.spec_hash != stable.spec_hash and verdict.reason != "RollbackRequested"
+        reason = "RolledBack"
+        failed = f"release {wanted.release} ({images_text(wanted.images)}) was rejected"
+        message = f"{runs}; {failed} ({verdict.reason}): {verdict.message}"
+    else:
+        asked, reason, message = False, "RolledOut", runs
+    if workload is not None and workload.release == stable.release and workload.replicas == 0:
+        return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
+    if _serves(seen, stable.release):
+        return Say("False" if asked else "True", reason, message, stalled=asked)
+    recheck = _grace_ends(spec, seen, stable.release, now)
+    if short := _short(spec, seen, stable.release, now):
+        return Say("False", "Degraded", f"{message}; but {short}", recheck_at=recheck)
+    if _is_coming(seen, stable.release):
+        coming = "RollingBack" if held else "Progressing"
+        return Say("Unknown", coming, f"{message}; its Pods are coming up", reconciling=True, recheck_at=recheck)
+    return Say("False" if asked else "True", reason, message, stalled=asked, recheck_at=recheck)
+
+
+def _is_coming(seen: Observation, release: str) -> bool:
+    """The release is on its way in: none of its Pods is ready, or Pods of another one are still there.
+
+    Being scaled up, or having a Pod moved, is neither: what runs goes on serving, and nobody is to be woken for it.
+    """
+    workload = seen.workload
+    others = any(pod.release != release and not pod.deleting for pod in seen.pods)
+    return workload is None or workload.release != release or others or _ready(seen, release) == 0
+
+
+def _serves(seen: Observation, release: str | None) -> bool:
+    """As many Pods of the release are ready as are wanted."""
+    workload = seen.workload
+    return workload is not None and _ready(seen, release) >= workload.replicas
+
+
+def _ready(seen: Observation, release: str | None) -> int:
+    return sum(1 for pod in seen.pods if pod.release == release and pod.ready and not pod.deleting)
+
+
+def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | None:
+    """Why the release counts as degraded, or None: Pods that had been ready stay away, or none is ready at all."""
+    workload = seen.workload
+    if workload is None or workload.release != release:
+        return None
+    late = min((pod.name for pod, since, grace in _absent(spec, seen, release) if now >= since + grace), default=None)
+    if late is not None:
+        return f"Pod {late} is not ready"
+    if workload.not_created is not None:
+        return f"the cluster refuses to create Pods: {workload.not_created[1]}"
+    return None
+
+
+def _absent(spec: Spec, seen: Observation, release: str) -> Iterator[tuple[Pod, datetime, timedelta]]:
+    """Pods that are not ready, since when, and how long that may last: not long for one that had been ready."""
+    for pod in seen.pods:
+        if pod.release != release or pod.ready or pod.deleting:
+            continue
+        if pod.ready_changed is not None and had_been_ready(pod):
+            yield pod, pod.ready_changed, GRACE
+        else:
+            yield pod, pod.created, spec.rollout.progress_deadline
+
+
+def _grace_ends(spec: Spec, seen: Observation, release: str, now: datetime) -> datetime | None:
+    ends = (since + grace for _, since, grace in _absent(spec, seen, release))
+    return min((end for end in ends if end > now), default=None)
+
+
+def trouble_of(seen: Observation) -> Unresolved | None:
+    """The first image that the registry gave no choice for."""
+    return next((image for image in seen.images.values() if isinstance(image, Unresolved)), None)
