@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import yaml
 
-from podpin.core.report import REASONS
+from podpin.core.readiness import REASONS
 from podpin.core.spec import Spec, parse_spec, problem_of
 
 if TYPE_CHECKING:
