@@ -55,6 +55,7 @@ def registry_of(
             private_key_path=configuration.key_file,
             scheme=scheme or None,
             token=token or None,
+            proxy_url=configuration.proxy,
         )
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
@@ -42,4 +44,15 @@ async def load(kubeconfig: str | None, context: str | None) -> Configuration:
         ) from error
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.retries = None
+    # Left to itself, aiohttp looks for a proxy, and for passwords in ~/.netrc, before each request and in a thread: it
+    # would double what a request costs.
+    configuration.client_session_kwargs = {"trust_env": False}
+    if configuration.proxy is None:
+        configuration.proxy = _proxy_for(str(configuration.host))
     return configuration
+
+
+def _proxy_for(server: str) -> str | None:
+    """The proxy that the environment names for this server."""
+    parts = urlsplit(server)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)

@@ -1,0 +1,59 @@
+"""How podpin finds its way to the cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from podpin.adapters.kube import connection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SERVER = "https://api.example.com:6443"
+
+
+def kubeconfig(folder: Path, **cluster: str) -> str:
+    file = folder / "kubeconfig"
+    file.write_text(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\n"
+        "contexts: [{name: x, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {token: t}}]\n"
+        f"clusters: [{{name: c, cluster: { ({'server': SERVER} | cluster)!r}}}]\n"
+    )
+    return str(file)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("environment", "cluster", "proxy"),
+    [
+        pytest.param({}, {}, None, id="no proxy unless one is named"),
+        pytest.param({"HTTPS_PROXY": "http://out:3128"}, {}, "http://out:3128", id="the environment names one"),
+        pytest.param({"HTTP_PROXY": "http://out:3128"}, {}, None, id="one for plain HTTP is not for this server"),
+        pytest.param(
+            {"HTTPS_PROXY": "http://out:3128", "NO_PROXY": "api.example.com"}, {}, None, id="this server is exempt"
+        ),
+        pytest.param(
+            {"HTTPS_PROXY": "http://out:3128"}, {"proxy-url": "http://mine:1"}, "http://mine:1", id="kubeconfig first"
+        ),
+    ],
+)
+async def test_the_proxy_is_found_once(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    environment: dict[str, str],
+    cluster: dict[str, str],
+    proxy: str | None,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    configuration = await connection.load(kubeconfig(tmp_path, **cluster), None)
+    assert configuration.proxy == proxy
+    assert configuration.client_session_kwargs == {"trust_env": False}
