@@ -7,8 +7,8 @@ import logging
 import sys
 
 from podpin import logs
+from podpin.adapters.kube import slim
 from podpin.errors import PodpinError
-from podpin.serve import serve
 from podpin.settings import parse_settings
 
 
@@ -16,6 +16,9 @@ def main() -> None:
     """Run podpin and exit with 0 when it was asked to stop, with 1 when it could not start."""
     settings = parse_settings(sys.argv[1:])
     logs.set_up(settings.log_format, settings.log_level)
+    slim.spare()
+    from podpin.serve import serve  # only now, for kopf imports the whole Kubernetes client where it finds it
+
     try:
         asyncio.run(serve(settings))
     except PodpinError as error:
