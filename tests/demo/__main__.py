@@ -91,7 +91,9 @@ def stop(name: str) -> None:
 def go_on(screen: Screen, name: str) -> None:
     """How to look around, and how to remove everything."""
     screen.heading("How to go on")
-    screen.say("The cluster and podpin go on running.")
+    left = remains.find(name)
+    runs = left is not None and left.podpin is not None and left.podpin.alive
+    screen.say("The cluster and podpin go on running." if runs else "The cluster goes on running.")
     screen.table({shell_of(name): "a shell in which kubectl sees this cluster. There, for example:"})
     screen.table(
         {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.cluster.choose import chosen
 from tests.cluster.commands import run
-from tests.cluster.errors import ClusterError, last_lines
+from tests.cluster.errors import ClusterError
 from tests.cluster.images import push_app
 from tests.cluster.local import Wanted
 from tests.cluster.registry import Registry
@@ -82,13 +82,13 @@ class Backstage:
         try:
             wait_for(ready, 60, "podpin", retry_on=(OSError, http.client.HTTPException))
         except NotInTimeError:
-            raise DemoError(f"expected podpin to be ready within 60 s; its log ends\n{last_lines(log)}") from None
+            raise DemoError(f"expected podpin to be ready within 60 s, but it is not; its log is {log}") from None
 
     def check_podpin(self) -> None:
         """Fail if podpin has ended."""
         podpin = self.remains.podpin
         if podpin is not None and not podpin.alive:
-            raise DemoError(f"expected podpin to go on running, but it has ended:\n{last_lines(self.remains.log)}")
+            raise DemoError(f"expected podpin to go on running, but it has ended; its log is {self.remains.log}")
 
 
 def set_up(name: str, screen: Screen) -> Backstage:
