@@ -60,6 +60,14 @@ crds: $(READY) ## write crds/ from the models
 diagram: $(READY) ## write docs/states.md from the table of transitions
 	$(RUN)/python -m podpin.diagram > docs/states.md
 
+# Whichever of these there is. Say ENGINE="sudo docker", or IMAGE=registry.example.com/podpin:0.1.0 to push it afterwards.
+ENGINE ?= $(firstword $(shell command -v docker podman buildah 2>/dev/null))
+IMAGE ?= podpin:0.1.0
+
+image: ## podpin's image, by Docker, Podman or Buildah (IMAGE=registry.example.com/podpin:0.1.0)
+	@test -n "$(ENGINE)" || { echo "building an image needs Docker, Podman or Buildah" >&2; exit 1; }
+	$(ENGINE) build --file Containerfile --tag $(IMAGE) $(ARGS) .
+
 run: $(READY) ## podpin on this machine, against the current kubeconfig (ARGS="--namespace shop")
 	$(RUN)/podpin run $(ARGS)
 

@@ -10,7 +10,6 @@ user's cache, each under the hash of what it is made from, so that an unchanged 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import shutil
 import sys
@@ -177,15 +176,6 @@ def _tidy(folder: Path, needed: set[Path]) -> None:
         old.unlink()
     for other in {*folder.glob("base-*"), *folder.glob("wheels-*")} - needed:
         shutil.rmtree(other) if other.is_dir() else other.unlink()
-
-
-def size_of(archive: Path) -> tuple[int, int]:
-    """Bytes to pull, and bytes on disk."""
-    described = json.loads(run("skopeo", "inspect", f"oci-archive:{archive}"))
-    pulled = sum(int(layer["Size"]) for layer in described["LayersData"])
-    with tempfile.TemporaryDirectory(dir=cache()) as folder:
-        run("skopeo", "copy", "-q", f"oci-archive:{archive}", f"dir:{folder}", "--dest-decompress")
-        return pulled, sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
 if __name__ == "__main__":

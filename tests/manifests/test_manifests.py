@@ -44,6 +44,10 @@ def test_the_image_is_of_this_version(folder: str) -> None:
     assert image == {"name": deployment()["spec"]["template"]["spec"]["containers"][0]["image"], "newTag": __version__}
 
 
+def test_make_image_builds_this_version() -> None:
+    assert f"\nIMAGE ?= podpin:{__version__}\n" in (ROOT / "Makefile").read_text()
+
+
 def test_the_namespaced_rules_are_those_for_the_whole_cluster() -> None:
     everywhere, here = loaded("rbac.yaml")[0], loaded("namespaced/rbac.yaml")[0]
     assert (everywhere["kind"], here["kind"]) == ("ClusterRole", "Role")

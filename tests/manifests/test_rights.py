@@ -61,7 +61,7 @@ def requests(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield cluster.audit.requests(user=ACCOUNT, since=begun)
     finally:
         podpin.kill()
-        cluster.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         cluster.kubectl.delete(MANIFESTS / "rbac.yaml")
 
 
