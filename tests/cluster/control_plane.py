@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
+
 from tests.cluster.keys import Authority, Pair, write_kubeconfig, write_signing_pair
 from tests.cluster.parts import Part
 

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+
 from tests.cluster import local
 from tests.cluster.choose import chosen
 from tests.cluster.errors import ClusterError

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tests.cluster.commands import run
 
 Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]

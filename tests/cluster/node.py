@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+
 from tests.cluster.parts import Part
 from tests.cluster.toolchain import find
 

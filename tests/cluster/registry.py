@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import yaml
+
 from tests.cluster.errors import ClusterError
 from tests.cluster.parts import Part
 from tests.cluster.toolchain import find

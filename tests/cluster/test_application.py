@@ -6,6 +6,7 @@ import tarfile
 from io import BytesIO
 
 import pytest
+
 from tests.cluster import application, toolchain
 
 pytestmark = pytest.mark.skipif(toolchain.find("/bin/busybox") is None, reason="needs Debian's busybox-static")

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from tests.cluster import build, toolchain
 from tests.cluster.build import KUBERNETES, KWOK, Progress, Recipe
 from tests.cluster.errors import ClusterError

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from tests.cluster import build, local, state
 from tests.cluster.builders import (
     build_index_with_buildah,

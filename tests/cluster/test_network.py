@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.cluster import network
 from tests.cluster.errors import ClusterError
 from tests.cluster.network import NUMBERS, Network

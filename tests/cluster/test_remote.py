@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tests.cluster import choose, current, kind
 from tests.cluster.errors import ClusterError, UnsupportedError
 from tests.cluster.local import Wanted
