@@ -35,6 +35,8 @@ STOP_SECONDS = 4.0
 """How long work in hand may take to finish once podpin is told to stop."""
 KOPF_SECONDS = 0.5
 """How long kopf then has to close its connections."""
+BESIDE = 8
+"""How many requests to the API server may be under way beside those of workers and watches."""
 KNOCK_SECONDS = 5.0
 """How often podpin asks again to be let in."""
 
@@ -47,12 +49,17 @@ async def serve(settings: Settings) -> None:
     Raises Invalid where the settings name no usable cluster or address.
     """
     with _stop_signals() as stop:
-        configuration = await connection.load(settings.kubeconfig, settings.context)
+        configuration = await connection.load(settings.kubeconfig, settings.context, _connections(settings))
         podpin = Podpin(settings, Api(configuration), stop)
         try:
             await podpin.run(functools.partial(handlers.registry_of, configuration))
         finally:
             await podpin.close()
+
+
+def _connections(settings: Settings) -> int:
+    """One for each worker, each watch of a mirror, and what is asked beside: credentials, events, the sweep."""
+    return settings.workers + len(_CHILDREN) * max(1, len(settings.namespaces)) + BESIDE
 
 
 @contextlib.contextmanager

@@ -16,15 +16,15 @@ from kubernetes.aio.client.configuration import Configuration
 
 from podpin.errors import Invalid
 
-CONNECTIONS = 64
-"""How many requests to the API server may be under way at once."""
+CONNECTIONS = 32
+"""How many requests to the API server may be under way at once, unless somebody says."""
 
 
-async def load(kubeconfig: str | None, context: str | None) -> Configuration:
+async def load(kubeconfig: str | None, context: str | None, connections: int = CONNECTIONS) -> Configuration:
     """The configuration of the cluster to work on.
 
     `kubeconfig` and `context` come first, then $KUBECONFIG, the Pod's own account, and ~/.kube/config, as client-go has
-    it.
+    it. Each connection costs a third of a MiB, and each watch holds one for good.
 
     Raises Invalid when there is none.
     """
@@ -42,7 +42,7 @@ async def load(kubeconfig: str | None, context: str | None) -> Configuration:
         raise Invalid(
             f"No cluster to work on: {error}. Set KUBECONFIG, give --context, or run podpin in a cluster."
         ) from error
-    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.connection_pool_maxsize = connections
     configuration.retries = None
     # Left to itself, aiohttp looks for a proxy, and for passwords in ~/.netrc, before each request and in a thread: it
     # would double what a request costs.
