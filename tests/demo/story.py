@@ -54,7 +54,9 @@ class Story:
         )
         terminal.run(f"kubectl create namespace {NAMESPACE}")
         terminal.run(f"kubectl apply --server-side -f {CRD}")
-        terminal.run("kubectl wait --for=condition=Established --timeout=30s crd/imagerollouts.podpin.dev")
+        # Not --for=condition=Established: right after the creation its list of conditions is null, which that takes for an error.
+        established = """--for='jsonpath={.status.conditions[?(@.type=="Established")].status}=True'"""
+        terminal.run(f"kubectl wait {established} --timeout=30s crd/imagerollouts.podpin.dev")
         self.backstage.start_podpin()
 
     def first_version(self) -> None:
