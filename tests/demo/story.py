@@ -54,7 +54,7 @@ class Story:
         )
         terminal.run(f"kubectl create namespace {NAMESPACE}")
         terminal.run(f"kubectl apply --server-side -f {CRD}")
-        # Not --for=condition=Established: right after the creation its list of conditions is null, which that takes for an error.
+        # Not --for=condition=Established, for which a list of conditions that is still null is an error.
         established = """--for='jsonpath={.status.conditions[?(@.type=="Established")].status}=True'"""
         terminal.run(f"kubectl wait {established} --timeout=30s crd/imagerollouts.podpin.dev")
         self.backstage.start_podpin()
