@@ -39,7 +39,7 @@ TOOLS: Final = {
     "buildah": "buildah",
     "skopeo": "skopeo",
 }
-RECIPE: Final = 1
+RECIPE: Final = 2
 """To be raised when this module makes something else of the same files."""
 KEPT: Final = 4
 """How many images of older code stay in the cache."""
@@ -131,7 +131,10 @@ def _make_base(target: Path) -> None:
         for useless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt", "var/cache"):
             shutil.rmtree(root / useless, ignore_errors=True)
         authorities = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
-        (root / "usr/lib/ssl/cert.pem").write_text("".join(file.read_text() for file in authorities))
+        # Not by way of usr/lib/ssl/cert.pem: that is a link to an absolute path, and would lead out to this machine's own.
+        bundle = root / "etc/ssl/certs/ca-certificates.crt"
+        bundle.parent.mkdir(parents=True, exist_ok=True)
+        bundle.write_text("".join(file.read_text() for file in authorities))
         packages = root / "usr/lib/python3/dist-packages"
         pip = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
         run(*pip, "--no-compile", f"--target={packages}", "pip>=25.1", timeout=None)
