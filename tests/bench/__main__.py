@@ -30,7 +30,10 @@ def main() -> None:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)
     begun = time.perf_counter()
-    made, missing = asyncio.run(_measure(arguments))
+    try:
+        made, missing = asyncio.run(_measure(arguments))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the clusters are gone")
     print(f"\n{figures.table(made)}\n")
     print(
         "Times are medians. The ratio is to the same requests sent by themselves, in the same run, by the same\n"
