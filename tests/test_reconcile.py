@@ -364,6 +364,14 @@ async def test_a_deployment_that_is_deleted_is_made_again() -> None:
     assert await podpin.settle() == [f"workload {A}", "status"]
 
 
+async def test_a_rollout_that_went_with_its_deployment_while_the_watch_was_blind_makes_no_new_one() -> None:
+    world, podpin = await proven()
+    world.rollout, world.deployment, world.pods, world.records = None, None, (), {}
+    with pytest.raises(NotFound):
+        await podpin.look()
+    assert (world.deployment, world.records) == (None, {})
+
+
 async def test_a_deployment_that_the_mirror_does_not_know_yet_is_asked_for_before_one_is_made() -> None:
     world, podpin = await proven()
     world.blind = True

@@ -167,6 +167,11 @@ class World:
         await self._ask("live_deployment")
         return copy.deepcopy(self.deployment)
 
+    async def confirm(self, key: Key, uid: str) -> None:
+        await self._ask("confirm")
+        if self.rollout is None or self.rollout["metadata"]["uid"] != uid:
+            raise NotFound("no such rollout")
+
     async def whole_release(self, key: Key, release: str) -> Release | None:
         await self._ask("release")
         raw = self.records.get(release)
@@ -280,7 +285,7 @@ class _Cluster:
         )
         self.access, self.write_record, self.judge = world.access, world.write_record, world.judge
         self.apply, self.prune, self.write_status = world.apply_workload, world.prune, world.write_status
-        self.announce = world.announce
+        self.announce, self.confirm = world.announce, world.confirm
 
 
 class Podpin:

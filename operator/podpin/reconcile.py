@@ -58,6 +58,9 @@ class Cluster(Protocol):
     async def live_deployment(self, key: Key) -> Mapping[str, Any] | None:
         """The Deployment of the rollout's name as it is now, whoever owns it."""
 
+    async def confirm(self, key: Key, uid: str) -> None:
+        """Make sure that an ImageRollout is there still; raises NotFound where it is gone or another one."""
+
     async def release(self, key: Key, release: str) -> Release | None:
         """A release, whole, from its record."""
 
@@ -171,6 +174,9 @@ class Reconciler:
         if seen.workload is None:
             live = await self._cluster.live_deployment(key)
             seen = replace(seen, workload=workload_of(live) if live else None)
+            if live is None and rollout.status.workload is not None:
+                # Perhaps it went with the rollout itself, and the watch was blind at the time.
+                await self._cluster.confirm(key, rollout.uid)
         if seen.workload is not None and seen.workload.owner == rollout.uid:
             seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
         return await self._questioned(rollout, spec, seen, memory, now)

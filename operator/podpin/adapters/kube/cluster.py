@@ -83,6 +83,12 @@ class Cluster:
         except NotFound:
             return None
 
+    async def confirm(self, key: Key, uid: str) -> None:
+        """Make sure that an ImageRollout is there still; raises NotFound where it is gone or another one by now."""
+        body = await self.api.request("GET", _rollout(key))
+        if body["metadata"]["uid"] != uid:
+            raise NotFound(f"ImageRollout {key} is another one by now.")
+
     async def release(self, key: Key, release: str) -> Release | None:
         """A release, whole, from its record; None where there is no such record or it cannot be read."""
         try:
@@ -231,7 +237,7 @@ class Cluster:
             {"op": "test", "path": "/metadata/uid", "value": uid},
             {"op": "add", "path": "/status", "value": status},
         ]
-        path = f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}/{key.name}/status"
+        path = f"{_rollout(key)}/status"
         return await self.api.request(
             "PATCH", path, query={"fieldManager": names.FIELD_MANAGER}, body=body, kind=JSON_PATCH
         )
@@ -278,6 +284,10 @@ class Cluster:
 
 def _record_of(raw: Mapping[str, Any]) -> Record | None:
     return record_of(raw["metadata"])
+
+
+def _rollout(key: Key) -> str:
+    return f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}/{key.name}"
 
 
 def _deployment(key: Key) -> str:
