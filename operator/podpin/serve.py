@@ -92,7 +92,9 @@ class Podpin:
         self._queue = WorkQueue()
         self._rollouts = Rollouts()
         self._cluster = Cluster(api, settings.namespaces, self._queue.add)
-        self._registry = RegistryClient(insecure_hosts=settings.insecure_registries)
+        self._registry = RegistryClient(
+            insecure_hosts=settings.insecure_registries, trusted_realms=settings.trusted_realms
+        )
         self._poller = Poller(self._registry, functools.partial(load_access, self._cluster), self._queue.add)
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()
@@ -102,8 +104,8 @@ class Podpin:
 
     async def run(self, registry_of: handlers.RegistryOf) -> None:
         """Run until the stop event is set."""
-        log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
         probing = await probes.answer(self._settings.health_address, lambda: self._ended, self._unready)
+        log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
         try:
             await self._until_stopped(self._knock())
             if self._stop.is_set():

@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from podpin import __version__
 
@@ -43,6 +44,8 @@ class Settings:
     """The namespaces to serve; none means all."""
     insecure_registries: frozenset[str] = frozenset()
     """HOST or HOST:PORT of registries that may be spoken to over plain HTTP."""
+    trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
     health_address: str = "0.0.0.0:8080"
     log_format: str = "human"
     log_level: str = "info"
@@ -88,6 +91,11 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         "speak plain HTTP to this registry; may be repeated. Everything sent there can be read and changed on the way",
         "HOST[:PORT]",
     )
+    listing(
+        "trusted-realm",
+        "let that token server have this registry's credentials; may be repeated (default: the registry's own host only)",
+        "REGISTRY=HOST",
+    )
     option(
         "health-address",
         f"where /healthz and /readyz answer (default: {usual.health_address})",
@@ -109,6 +117,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         context=given.context,
         namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
         insecure_registries=frozenset(listed("insecure-registry", given.insecure_registry)),
+        trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         health_address=given.health_address,
         log_format=given.log_format,
         log_level=given.log_level,
@@ -135,6 +144,16 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _realms(pairs: Sequence[str], refuse: Callable[[str], NoReturn]) -> Mapping[str, frozenset[str]]:
+    realms: dict[str, frozenset[str]] = {}
+    for pair in pairs:
+        registry, _, host = pair.partition("=")
+        if not registry or not host or "/" in pair:
+            refuse(f"argument --trusted-realm: must be REGISTRY=HOST, without a scheme, not {pair!r}")
+        realms[registry] = realms.get(registry, frozenset()) | {host}
+    return realms
 
 
 def _address(text: str) -> str:

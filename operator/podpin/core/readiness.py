@@ -15,7 +15,7 @@ from podpin.core.decision import Notice
 from podpin.core.health import Baking, Blocked, Health, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.release import Record, Release, images_text
-from podpin.core.signals import had_been_ready
+from podpin.core.signals import PULL_TROUBLES, had_been_ready
 from podpin.core.spec import Spec
 from podpin.core.status import CandidateStatus, RequestsStatus
 from podpin.core.transitions import State
@@ -128,6 +128,8 @@ def _say_trying(settled: Settled, images: str) -> Say:
             )
         case Waiting(deadline, finding):
             told = f": {finding.message}" if finding else ""
+            if finding is not None and finding.reason in PULL_TROUBLES:
+                return Say("Unknown", finding.reason, f"{trying}{told}{serving}", reconciling=True, recheck_at=deadline)
             return Say("Unknown", "Progressing", f"{trying}{told}{serving}", reconciling=True, recheck_at=deadline)
         case Baking(until):
             return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True, recheck_at=until)

@@ -213,11 +213,19 @@ def short(digest: str) -> str:
     return f"{digest.partition(':')[2][:12]}"
 
 
+def image_text(image: str) -> str:
+    """One pin as people read it: `web:1.4.2`, or the digest's first digits where it has no tag."""
+    pin = parse_pin(image)
+    name = pin.repository.rsplit("/", 1)[-1]
+    return f"{name}:{pin.tag}" if pin.tag else f"{name}@{short(pin.digest)}"
+
+
 def images_text(images: Images) -> str:
-    """Pins as people read them: `app web:1.4.2@0123456789ab`."""
+    """Pins as people read them: `web:1.4.2@0123456789ab`, each behind its container's name where there are several."""
     told = []
     for container, image in images:
         pin = parse_pin(image)
         name = pin.repository.rsplit("/", 1)[-1]
-        told.append(f"{container} {name}{':' + pin.tag if pin.tag else ''}@{short(pin.digest)}")
+        exact = f"{name}{':' + pin.tag if pin.tag else ''}@{short(pin.digest)}"
+        told.append(exact if len(images) == 1 else f"{container} {exact}")
     return ", ".join(told)

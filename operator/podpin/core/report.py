@@ -12,7 +12,7 @@ from podpin.core.names import workload_name
 from podpin.core.observation import Observation, Resolved, Workload
 from podpin.core.readiness import Say, Settled, say_of, trouble_of
 from podpin.core.reference import parse_pin
-from podpin.core.release import Images, Record, short, source_of
+from podpin.core.release import Images, Record, image_text, short, source_of
 from podpin.core.spec import Spec
 from podpin.core.status import (
     Condition,
@@ -71,7 +71,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     status = Status(
         observed_generation=rollout.generation,
         conditions=(*_conditions(rollout, say, resolved, now), *_lost(rollout, seen, now)),
-        running=_running(settled, replicas, ready),
+        running=_running(spec, seen, settled, ready),
         images=images,
         stable=ReleaseStatus(release=stable.release, images=pinned(stable.images), since=stable.verdict.at)
         if stable and stable.verdict
@@ -220,19 +220,30 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
     return min(workload.total, workload.replicas), min(workload.available, workload.replicas)
 
 
-def _running(settled: Settled, replicas: int, ready: int) -> RunningStatus | None:
+def _running(spec: Spec, seen: Observation, settled: Settled, ready: int) -> RunningStatus | None:
     """What serves: the stable release until another one is proven, or what was left running for want of one."""
     candidate = settled.records.get(settled.running or "")
     record = candidate if settled.state is State.FAILED else settled.stable or candidate
     if record is None or not record.images or settled.running is None:
         return None
-    first = parse_pin(record.images[0][1])
-    name = first.repository.rsplit("/", 1)[-1]
+    image = record.images[0][1]
+    if spec.workload.replicas is not None or seen.workload is None:
+        wanted = 1 if spec.workload.replicas is None else spec.workload.replicas
+    else:
+        wanted = seen.workload.replicas
+    tried = candidate if settled.state is State.TRYING and candidate is not record else None
     return RunningStatus(
-        image=f"{name}:{first.tag}" if first.tag else name,
-        digest=first.digest.partition(":")[2][:12],
-        ready=f"{ready}/{replicas}",
+        image=image_text(image),
+        digest=short(parse_pin(image).digest),
+        ready=f"{ready}/{wanted}",
+        trying=image_text(_changed(record, tried)) if tried else None,
     )
+
+
+def _changed(old: Record, new: Record) -> str:
+    """The image by which two releases can be told apart, or the first where only the template differs."""
+    before = dict(old.images)
+    return next((image for container, image in new.images if before.get(container) != image), new.images[0][1])
 
 
 def _rejected(record: Record) -> RejectedStatus:

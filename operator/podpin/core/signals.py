@@ -279,8 +279,9 @@ def _start_failed(run: Run) -> bool:
 
 
 def _brief(message: str, limit: int = 200) -> str:
-    """The telling end of a runtime's message: it puts its own layers first."""
-    flat = " ".join(message.split())
+    """The telling end of a runtime's message: it puts its own layers first, as in `…: exec: "/app": no such file`."""
+    flat = " ".join(message.split()).removesuffix(": unknown")
+    flat = flat[max(flat.rfind(": exec: ") + 2, 0) :] if ": exec: " in flat else flat
     return flat if len(flat) <= limit else f"…{flat[-limit:]}"
 
 
@@ -304,6 +305,10 @@ FAILURE_SIGNALS: tuple[Signal, ...] = (
     crash_looping,
     disturbed,  # last: the weakest evidence
 )
+
+
+PULL_TROUBLES: Final = frozenset({"ImagePullDenied", "ImagePullUntrusted", "ImagePullFailed"})
+"""What `pull_explanation` finds: told at once, though the release is judged by the deadline."""
 
 
 def pull_explanation(pod: Pod) -> Finding | None:

@@ -197,7 +197,9 @@ class RunningStatus(Part):
     digest: Annotated[str, Field(max_length=12)]
     """The first twelve digits of its digest."""
     ready: Annotated[str, Field(max_length=24)] | None = None
-    """How many of the Pods are ready, as in 3/3."""
+    """How many of the wanted Pods are ready, as in 3/3."""
+    trying: Annotated[str, Field(max_length=384)] | None = None
+    """The image of the release that is being tried, while the stable one serves."""
 
 
 class Status(Part):

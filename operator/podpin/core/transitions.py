@@ -217,7 +217,7 @@ def _return(world: World) -> World:
     stable = world.stable
     assert stable is not None
     world = world.say(
-        Notice("Normal", "RolledBack", f"Going back to release {stable.release}: {images_text(stable.images)}")
+        Notice("Normal", "RolledBack", f"Went back to release {stable.release}: {images_text(stable.images)}")
     )
     return replace(world, running=stable.release, health=None)
 
@@ -237,13 +237,14 @@ def _reject(world: World) -> World:
     assert world.running is not None
     assert isinstance(world.health, Failing)
     finding = world.health.finding
-    world = world.judge(world.running, world.verdict(REJECTED, finding))
-    return replace(
-        world.say(
-            Notice("Warning", "Rejected", f"Release {world.running} is rejected ({finding.reason}): {finding.message}")
-        ),
-        health=None,
-    )
+    running = world.running
+    world = world.judge(running, world.verdict(REJECTED, finding))
+    return replace(world.say(_rejection(world.records[running], finding)), health=None)
+
+
+def _rejection(record: Record, finding: Finding) -> Notice:
+    told = f"Release {record.release} is rejected ({finding.reason}): {images_text(record.images)}: {finding.message}"
+    return Notice("Warning", "Rejected", told)
 
 
 def _forgive(world: World) -> World:
@@ -263,8 +264,9 @@ def _obey(world: World) -> World:
     if max(others, key=order_of).release != target:
         world = world.judge(target, world.verdict(STABLE, Finding(ASKED, "a person asked to go back to it")))
     if left is not None:
-        finding = Finding(ASKED, f"a person asked to go back to release {target}")
+        finding, record = Finding(ASKED, f"a person asked to go back to release {target}"), world.record(left)
         world = world.judge(left, world.verdict(REJECTED, finding), request)
+        world = world.say(_rejection(record, finding)) if record is not None else world
     return replace(_return(world), rollback_to=None)
 
 

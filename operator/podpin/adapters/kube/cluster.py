@@ -11,6 +11,8 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import functools
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -40,7 +42,8 @@ class Cluster:
     def __init__(self, api: Api, namespaces: Iterable[str], changed: Callable[[Key], None]) -> None:
         self.api = api
         self._instance = names.FIELD_MANAGER
-        self._posting: set[asyncio.Task[None]] = set()
+        self._posting: dict[Key, asyncio.Task[None]] = {}
+        self._posted = itertools.count()
         self._deployments: dict[str, Mirror[Workload]] = {}
         self._pods: dict[str, Mirror[Pod]] = {}
         self._records: dict[str, Mirror[Record]] = {}
@@ -243,16 +246,30 @@ class Cluster:
         )
 
     def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
-        """Post an event about an ImageRollout, beside the work: an event that gets lost changes nothing."""
-        task = asyncio.get_running_loop().create_task(self._post(key, uid, notice, now))
-        self._posting.add(task)
-        task.add_done_callback(self._posting.discard)
+        """Post an event about an ImageRollout, beside the work: an event that gets lost changes nothing.
+
+        A rollout's events are posted one after another, under names that sort by time: their times are only to the
+        second, and kubectl puts equal ones in the order of their names.
+        """
+        before = self._posting.get(key)
+        name = f"{key.name}.{int(now.timestamp() * 1e6):x}.{next(self._posted):04x}"
+        task = asyncio.get_running_loop().create_task(self._post(key, uid, name, notice, now, before))
+        self._posting[key] = task
+        task.add_done_callback(functools.partial(self._has_posted, key))
+
+    def _has_posted(self, key: Key, task: asyncio.Task[None]) -> None:
+        if self._posting.get(key) is task:
+            del self._posting[key]
 
     async def flush(self) -> None:
         """Wait for the events that are on their way."""
-        await asyncio.gather(*self._posting)
+        await asyncio.gather(*self._posting.values())
 
-    async def _post(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
+    async def _post(
+        self, key: Key, uid: str, name: str, notice: Notice, now: datetime, before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         about = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -263,7 +280,7 @@ class Cluster:
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{key.name}-", "namespace": key.namespace},
+            "metadata": {"name": name, "namespace": key.namespace},
             "involvedObject": about,
             "type": notice.type,
             "reason": notice.reason,

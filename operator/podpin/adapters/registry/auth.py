@@ -172,7 +172,7 @@ class Authorizer:
         if realm.host != errand.registry.host and host not in trusted:
             raise Untrusted(
                 f"The registry at {registry} wants its password sent to {host}, which is not known to belong to it; "
-                "the administrator can trust that token server in podpin's settings.",
+                "the administrator can trust that token server with --trusted-realm.",
             )
         return realm
 
