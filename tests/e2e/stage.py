@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tests.e2e.program import Program
 
 RELEASE: Final = "podpin.dev/release"
+ROLLOUT: Final = "podpin.dev/rollout"
 AGENT: Final = "podpin/"
 _TOKENS = itertools.count(1)
 
@@ -204,7 +205,7 @@ class Stage:
         found = {}
         for body in self.world.now("records", self.namespace).values():
             annotations = body["metadata"]["annotations"]
-            if body["metadata"]["labels"]["podpin.dev/rollout"] == name:
+            if body["metadata"]["labels"][ROLLOUT] == name:
                 pin = next(iter(json.loads(annotations["podpin.dev/images"]).values()))
                 verdict = json.loads(annotations.get("podpin.dev/verdict", "{}"))
                 tag = pin.partition("@")[0].rpartition(":")[2]
@@ -243,6 +244,12 @@ class Stage:
         states = self.world.history("rollouts", self.namespace, name)
         return [f"status step: {difference(one, other)}" for one, other in itertools.pairwise(states)]
 
+    def asked_by_podpin(self, name: str, since: int = 0) -> list[str]:
+        """The paths that podpin has asked the registry for, of one of this stage's repositories."""
+        repository = f"/v2/{self.namespace}/{name}/"
+        found = self.registry.requests("podpin", since=since)
+        return [one.path for one in found if one.agent == "podpin" and one.path.startswith(repository)]
+
     # --- what must always hold
 
     def assert_untouched(self, names: Iterable[str]) -> None:
@@ -260,7 +267,7 @@ class Stage:
         """Nothing that podpin wrote has ever named an image without a digest."""
         for histories in (self.world.ever(kind, self.namespace) for kind in ("deployments", "pods")):
             for body in itertools.chain.from_iterable(histories.values()):
-                if "podpin.dev/rollout" not in (body["metadata"].get("labels") or {}):
+                if ROLLOUT not in (body["metadata"].get("labels") or {}):
                     continue
                 pod = body["spec"]["template"]["spec"] if "template" in body["spec"] else body["spec"]
                 for container in [*pod["containers"], *pod.get("initContainers", ())]:

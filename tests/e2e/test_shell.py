@@ -1,7 +1,6 @@
 """The program around the job.
 
-It starts where it may not yet work, ends when it is told to, outlives the API server, and is quiet when there is nothing
-to do.
+It starts where it may not yet work, ends when it is told to, outlives the API server, and is quiet when there is no work.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from tests.e2e.conftest import ACCOUNT, CRD, RIGHTS
 from tests.e2e.program import Program
-from tests.e2e.stage import AGENT, pod_of, stays
+from tests.e2e.stage import AGENT, ROLLOUT, pod_of, stays
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -167,8 +166,7 @@ def test_what_was_deleted_while_the_watch_was_blind_is_noticed(lone_stage: Stage
 
 def about(stage: Stage, since: int) -> list[str]:
     """podpin's questions about the image of the rollout `gone`."""
-    found = stage.registry.requests("podpin", since=since)
-    return [one.path for one in found if one.path.startswith(f"/v2/{stage.namespace}/gone/")]
+    return stage.asked_by_podpin("gone", since)
 
 
 def test_a_quiet_cluster_is_never_written_to(lone_stage: Stage) -> None:
@@ -202,16 +200,17 @@ def test_a_quiet_cluster_is_never_written_to(lone_stage: Stage) -> None:
     stage.until_says("Unschedulable", name="pending")
     stage.until_says("ContainerNotFound", name="stalled")
     stage.until_says("RepositoryNotFound", name="missing")
-    stage.until(lambda: len(stage.pods(stage.status()["stable"]["release"])) == 2, "the last of the Pods")
+    stage.until(
+        lambda: sum(pod["metadata"]["labels"][ROLLOUT] == "web" for pod in stage.pods().values()) == 2, "two Pods"
+    )
     stage.until(lambda: stage.events("Rejected", "first-failed"), "the last event")
 
     before, asked = stage.cluster.audit.position(), stage.registry.position()
     stays(QUIET_SECONDS, lambda: not stage.cluster.audit.writes(AGENT, since=before), "nothing is written", every=1)
     reads = stage.cluster.audit.requests(AGENT, since=before)
-    assert [one.uri for one in reads if one.verb not in ("watch",) and one.resource != "secrets"] == []
-    looks = [
-        one.path for one in stage.registry.requests("podpin", since=asked) if f"/v2/{stage.repository}/" in one.path
-    ]
+    others = [one.uri for one in reads if one.verb != "watch" and one.resource not in ("secrets", "serviceaccounts")]
+    assert others == [], "nothing is read but watches, and credentials before each look at a registry"
+    looks = stage.asked_by_podpin("web", asked)
     assert looks, "podpin has looked for new versions all the time"
 
 
