@@ -1,6 +1,6 @@
 """The program around the job.
 
-It starts where it may not yet work, ends when it is told to, outlives the API server, and is quiet when there is no work.
+It starts where it may not yet work, ends when it is told to, outlives the API server, and is quiet without work.
 """
 
 from __future__ import annotations
