@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESERVED_PREFIX: Final = f"{names.GROUP}/"
 MAX_IMAGES: Final = 32
 MAX_CONTAINERS: Final = 64
+MAX_LABEL_KEY: Final = 253 + len("/") + 63
 
 DnsLabel = Annotated[
     str,
@@ -42,6 +43,16 @@ DnsSubdomain = Annotated[
     Text(
         grammar=r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*",
         message="must be the name of an object: lower-case letters, digits, '-' and '.', "
+        "with a letter or digit at both ends",
+        max_length=253,
+    ),
+]
+AccountName = Annotated[
+    str,
+    Text(
+        # Empty means the default one, as in any Pod.
+        grammar=r"(?:[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*)?",
+        message="must be the name of a ServiceAccount: lower-case letters, digits, '-' and '.', "
         "with a letter or digit at both ends",
         max_length=253,
     ),
@@ -185,7 +196,13 @@ class SelectorSpec(Part):
 
     match_labels: Annotated[
         dict[str, Annotated[str, Field(max_length=63)]],
-        Field(min_length=1, max_length=16, json_schema_extra={"x-kubernetes-map-type": "atomic"}),
+        # Few and short enough for status.selector, in which they stand in one line.
+        Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-map-type": "atomic"}),
+        Rule(
+            f"self.all(key, size(key) <= {MAX_LABEL_KEY})",
+            f"the key of a label has at most {MAX_LABEL_KEY} characters",
+            lambda labels: all(len(key) <= MAX_LABEL_KEY for key in labels),
+        ),
     ]
     """The labels; each must stand among the template's."""
 
@@ -251,6 +268,15 @@ class _Container(Part):
     """The container's image. That of a container named in spec.images is podpin's to choose."""
 
 
+class _PullSecret(Part):
+    """A Secret in the rollout's own namespace with which the image is pulled."""
+
+    model_config = OPEN
+
+    name: DnsSubdomain | None = None
+    """The name of the Secret."""
+
+
 class _PodSpec(Part):
     """The specification of the Pods, as in a Deployment."""
 
@@ -260,6 +286,12 @@ class _PodSpec(Part):
     """The containers of the Pod; at least one."""
     init_containers: Annotated[tuple[_Container, ...], Field(max_length=MAX_CONTAINERS), Keyed("name")] = ()
     """The containers that run before the others, in their order."""
+    image_pull_secrets: Annotated[tuple[_PullSecret, ...], Field(max_length=16)] | None = None
+    """Secrets with which the images are pulled."""
+    service_account_name: AccountName | None = None
+    """The ServiceAccount as which the Pods run."""
+    service_account: AccountName | None = None
+    """The old name of serviceAccountName."""
     restart_policy: Annotated[str, Field(max_length=32)] | None = None
     """Always, or left out."""
 
@@ -408,7 +440,7 @@ def _sentence(error: ValidationError) -> str:
         return f"{path} must be given"
     value = first["input"]
     shown = f" {value!r}" if isinstance(value, str | int) and len(str(value)) <= 100 else ""
-    message = first["msg"]
+    message = "must be an object" if first["type"] == "model_type" else first["msg"]
     if first["type"] != "refused":
         message = message[:1].lower() + message[1:]
     return f"{path}{shown}: {message}"

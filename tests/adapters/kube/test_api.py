@@ -211,3 +211,28 @@ async def test_whoever_stops_listening_closes_the_watch(server: ApiServer, api: 
     server.on("GET", PODS, Reply(body={}))
     assert await api.request("GET", PODS) == {}
     stream.end()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/namespaces/a/secrets/../../b/secrets/x", "/api/v1/pods/..", "/api/v1/./pods", "/api//v1", "/api/v1/a..b",
+     "/api/v1/pods?watch=true", "/api/v1/pods#x", "/api/v1/%2e%2e/pods", "/api/v1/a b",
+     "/api/v1/a\nb", "/api/v1/\u2025", "/api/v1\\pods", "pods", "/api/v1/pods/", ""],
+)  # fmt: skip
+async def test_a_path_that_could_be_taken_for_another_one_is_never_sent(server: ApiServer, api: Api, path: str) -> None:
+    with pytest.raises(Invalid, match="no such path"):
+        await api.request("GET", path)
+    with pytest.raises(Invalid, match="no such path"):
+        await api.watch(path, {})
+    assert server.asked == []
+
+
+async def test_an_object_that_is_too_long_to_be_one_is_not_read_to_its_end(
+    server: ApiServer, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.on("GET", PODS, Reply(body={"kind": "x" * 2**21}))
+    assert await api.request("GET", PODS)
+    monkeypatch.setattr("podpin.adapters.kube.api.LONGEST_OBJECT", 2**20)
+    with pytest.raises(Unavailable, match="longer than 1 MiB"):
+        await api.request("GET", PODS)
+    assert await api.request("GET", PODS, query={"limit": "500"})

@@ -212,6 +212,29 @@ async def test_a_secret_that_the_rollout_names_must_be_good(
     assert says in str(refusal.value)
 
 
+NO_NAMES = ("../../victim/secrets/x", "..", "a/b", "x?y", "x#", "%2e%2e", "x\n", "A", "a" * 254, "")
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+async def test_what_can_be_no_name_never_becomes_a_path(server: ApiServer, cluster: Cluster, name: str) -> None:
+    for path in ("/api/v1/namespaces/victim/secrets/x", ACCOUNT):
+        server.on("GET", path, pull_secret("stolen"))
+    with pytest.raises(Invalid, match="can't be the name of a Secret"):
+        await passwords(cluster, (name,))
+    assert await passwords(cluster, (), (name,)) == []
+    with pytest.raises(Invalid, match="can't be the name of a ServiceAccount"):
+        await cluster.access("shop", (), (), name, None)
+    assert server.asked == []
+    server.on("GET", ACCOUNT, Reply(body={"imagePullSecrets": [{"name": name}]}))
+    assert await passwords(cluster, ()) == []
+    assert [asked.path for asked in server.asked] == [ACCOUNT]
+
+
+async def test_a_release_whose_label_can_be_no_name_has_no_record(server: ApiServer, cluster: Cluster) -> None:
+    assert await cluster.release(WEB, "B_d") is None
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("reply", "ca"),
     [

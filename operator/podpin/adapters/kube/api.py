@@ -6,13 +6,15 @@ Nothing is retried here: a failed reconcile comes back by itself, later and with
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
+from yarl import URL
 
 from podpin import __version__
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
@@ -29,6 +31,13 @@ MISFITS = ("failed to create typed patch object", "failed to convert new object"
 """How the API server refuses an apply that does not fit the schema: with code 500, as if the fault were its own."""
 SILENCE_SECONDS = 100.0
 """How long a watch may say nothing: the API server sends a bookmark every minute."""
+
+LONGEST_OBJECT = 8 * 2**20
+"""How many bytes one object may have: etcd keeps none of more than a few MiB."""
+LONGEST_PAGE = 128 * 2**20
+"""How many bytes a page of a list may have."""
+_PATH: Final = re.compile(r"(?:/(?!\.)[A-Za-z0-9._:-]+(?<!\.))+", re.ASCII)
+"""No segment that a client or a proxy could fold, nothing that ends a path or is spelt in two ways."""
 
 Body = dict[str, Any]
 
@@ -62,15 +71,12 @@ class Api:
         """Send one request and return the object that comes back.
 
         Raises Denied, NotFound, Conflict, Invalid or Unavailable, each with the API server's own message: it is the
-        user's cluster that speaks, not a stranger.
+        user's cluster that speaks, not a stranger. A path that could be taken for another one is Invalid, and not sent.
         """
         response = await self._send(
             method, path, query, body, kind, accept, aiohttp.ClientTimeout(total=REQUEST_SECONDS)
         )
-        try:
-            raw = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(error) from error
+        raw = await _read(response, LONGEST_PAGE if query and "limit" in query else LONGEST_OBJECT)
         if response.status >= 400:
             raise _error_of(response.status, raw, response.headers.get("Retry-After"))
         return _parsed(raw)
@@ -84,10 +90,7 @@ class Api:
         response = await self._send("GET", path, {**query, "watch": "true"}, None, JSON, accept, timeout)
         if response.status < 400:
             return self._events(response)
-        try:
-            raw = await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise _unreachable(error) from error
+        raw = await _read(response, LONGEST_OBJECT)
         raise _error_of(response.status, raw, response.headers.get("Retry-After"))
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Body]]:
@@ -115,8 +118,11 @@ class Api:
         accept: str,
         timeout: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
+        if not _PATH.fullmatch(path) or ".." in path:
+            raise Invalid(f"podpin asks the API server for no such path: {path[:300]!r}.")
         headers = {"Accept": accept, "Content-Type": kind, "User-Agent": self._agent}
-        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        # Encoded already: nobody on the way is to read the path once more.
+        url = URL(f"{self._host}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             answer = await self._client.rest_client.request(
@@ -126,6 +132,20 @@ class Api:
             raise _unreachable(error) from error
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+async def _read(response: aiohttp.ClientResponse, longest: int) -> bytes:
+    chunks, length = [], 0
+    try:
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            length += len(chunk)
+            if length > longest:
+                response.close()
+                raise Unavailable(f"The API server's answer is longer than {longest // 2**20} MiB.")
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _unreachable(error) from error
+    return b"".join(chunks)
 
 
 def _unreachable(error: Exception) -> Unavailable:

@@ -14,9 +14,10 @@ import contextlib
 import functools
 import itertools
 import logging
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
 from podpin.adapters.kube.mirror import Mirror
@@ -32,6 +33,9 @@ from podpin.errors import Invalid, NotFound, PodpinError
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 LONGEST_EVENT = 1024
+_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
+)
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +100,7 @@ class Cluster:
         """A release, whole, from its record; None where there is no such record or it cannot be read."""
         try:
             raw = await self.api.request("GET", _record(key, release))
-        except NotFound:
+        except (NotFound, Invalid):  # a label that somebody changed may be no name at all
             return None
         return release_from_record(raw["metadata"], raw.get("data") or {})
 
@@ -121,7 +125,7 @@ class Cluster:
 
         `secrets` the rollout names itself: they must exist. `others` are the template's; as for the kubelet, one that
         is missing is passed over, and only where there are none do those of the ServiceAccount count.
-        Raises NotFound or Invalid with the Secret's name.
+        Raises NotFound or Invalid with the Secret's name, and Invalid where an account has a name that can be none.
         """
         data = [await self._pull_secret(namespace, name) for name in secrets]
         named = tuple(others) or await self._account_secrets(namespace, account)
@@ -138,7 +142,7 @@ class Cluster:
 
     async def _secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         try:
-            return await self.api.request("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
+            return await self.api.request("GET", _path(f"/api/v1/namespaces/{namespace}/secrets", "Secret", name))
         except NotFound as error:
             raise NotFound(
                 f"Secret {name} does not exist in namespace {namespace}: create it, or take it out of the spec."
@@ -156,7 +160,9 @@ class Cluster:
 
     async def _account_secrets(self, namespace: str, account: str) -> tuple[str, ...]:
         try:
-            raw = await self.api.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}")
+            raw = await self.api.request(
+                "GET", _path(f"/api/v1/namespaces/{namespace}/serviceaccounts", "ServiceAccount", account)
+            )
         except NotFound:
             return ()
         return tuple(secret["name"] for secret in raw.get("imagePullSecrets") or () if secret.get("name"))
@@ -303,16 +309,25 @@ def _record_of(raw: Mapping[str, Any]) -> Record | None:
     return record_of(raw["metadata"])
 
 
+def _path(folder: str, kind: str, name: str) -> str:
+    """The path of one object; raises Invalid where the name could lead anywhere else."""
+    if not _NAME.fullmatch(name):
+        raise Invalid(f"{name[:300]!r} can't be the name of a {kind}: lower-case letters, digits, '-' and '.' only.")
+    return f"{folder}/{name}"
+
+
 def _rollout(key: Key) -> str:
-    return f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}/{key.name}"
+    return _path(f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}", names.KIND, key.name)
 
 
 def _deployment(key: Key) -> str:
-    return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{names.workload_name(key.name)}"
+    name = names.workload_name(key.name)
+    return _path(f"/apis/apps/v1/namespaces/{key.namespace}/deployments", "Deployment", name)
 
 
 def _record(key: Key, release: str) -> str:
-    return f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions/{names.record_name(key.name, release)}"
+    name = names.record_name(key.name, release)
+    return _path(f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions", "ControllerRevision", name)
 
 
 def _decoded(name: str, data: Mapping[str, Any]) -> dict[str, bytes]:
