@@ -30,10 +30,12 @@ def main() -> None:
     arguments = _arguments()
     logging.disable(logging.CRITICAL)
     begun = time.perf_counter()
+    made: list[Figure] = []
+    missing: list[str] = []
     try:
-        made, missing = asyncio.run(_measure(arguments))
+        asyncio.run(_measure(arguments, made, missing))
     except KeyboardInterrupt:
-        sys.exit("interrupted; the clusters are gone")
+        missing.append("the rest: interrupted")
     print(f"\n{figures.table(made)}\n")
     print(
         "Times are medians. The ratio is to the same requests sent by themselves, in the same run, by the same\n"
@@ -49,20 +51,17 @@ def main() -> None:
     sys.exit(bool(missing))
 
 
-async def _measure(arguments: argparse.Namespace) -> tuple[list[Figure], list[str]]:
+async def _measure(arguments: argparse.Namespace, made: list[Figure], missing: list[str]) -> None:
     parts: dict[str, Callable[[list[Figure]], Awaitable[None]]] = {
         "choose": _choose,
         "latency": latency.measure,
         "scale": lambda into: scale.measure(into, arguments.scale),
     }
-    made: list[Figure] = []
-    missing: list[str] = []
     for part in arguments.only:
         try:
             await parts[part](made)
         except (CannotMeasureError, ClusterError, PodpinError) as error:
             missing.append(f"{part}: {error}")
-    return made, missing
 
 
 async def _choose(into: list[Figure]) -> None:

@@ -53,7 +53,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "scale.new": Row("new: applied to all healthy", "", "59 s Flux, 105 s Argo; 22 s Deployments"),
     "scale.new.writes": Row("  API writes for each, events aside", "5", "", 5.0),
     "memory.n": Row("memory, MiB", "90 at 1,000; 250 at 10,000", "93 Keel, 116 Flagger", None),
-    "memory.peak": Row("  its highest so far"),
+    "memory.peak": Row("  the most that it ever had"),
     "quiet.writes": Row("quiet minute: API writes", "0", "0 Argo; 4,004 Flux", 0),
     "quiet.reads": Row("quiet minute: API reads, watches begun again aside", "0", "0 Argo; 300 Keel", 0),
     "quiet.watches": Row("quiet minute: watches begun again", "1 per watch", "", 4),

@@ -53,6 +53,7 @@ class Scale:
         self._on, self._figures, self._count = on, into, count
         self._namespaces = [f"bench-{n}" for n in range(NAMESPACES)]
         self._keys = [Key(self._namespaces[n % NAMESPACES], f"web-{n}") for n in range(count)]
+        self._peak = 0.0
 
     async def measure(self) -> None:
         """One after the other."""
@@ -60,17 +61,16 @@ class Scale:
         for namespace in self._namespaces:
             await on.namespace(namespace)
         plain = await self._plain() if self._count <= MOST_PLAIN else None
-        podpin = await Podpin.start(on.cluster, on.log)
+        self._podpin = await Podpin.start(on.cluster, on.log)
         try:
-            await self._nothing(podpin)
-            await self._new(podpin, plain)
-            await self._quiet(podpin)
+            await self._nothing()
+            await self._new(plain)
+            await self._quiet()
             await latency.with_bench_as_kubelet(on, self._figures)
-            podpin = await self._restart(podpin)
-            moves = [await self._move(podpin) for _ in range(MOVES)]
+            await self._restart()
+            await self._moves()
         finally:
-            await podpin.stop()
-        await self._compare(moves)
+            await self._podpin.stop()
 
     def _patience(self, each: float) -> float:
         return 60 + each * self._count
@@ -112,13 +112,13 @@ class Scale:
             await all_at_once(_calls(on, [make(n) for n in range(self._count)]))
             return await seeing - begun
 
-    async def _nothing(self, podpin: Podpin) -> None:
+    async def _nothing(self) -> None:
         say("podpin with nothing to do")
-        await podpin.ready()
-        await podpin.idle()
-        self._figures.append(figures.count("memory.0", round(podpin.memory(), 1)))
+        await self._podpin.ready()
+        await self._podpin.idle()
+        self._figures.append(figures.count("memory.0", round(self._podpin.memory(), 1)))
 
-    async def _new(self, podpin: Podpin, plain: float | None) -> None:
+    async def _new(self, plain: float | None) -> None:
         """New rollouts, from the first request until the last is stable."""
         on = self._on
         say(f"{self._count:,} new rollouts")
@@ -129,26 +129,25 @@ class Scale:
         await all_at_once(_calls(on, [on.rollout(key, REPOSITORY) for key in self._keys]))
         taken = await seeing - begun
         written = await on.settled(since, self._patience(0.1))
-        await podpin.idle()
+        await self._podpin.idle()
         self._figures += [
             figures.seconds("scale.new", taken, taken / plain if plain else None),
             figures.count("scale.new.writes", round(len(without_events(written)) / self._count, 2)),
         ]
 
-    async def _quiet(self, podpin: Podpin) -> None:
+    async def _quiet(self) -> None:
         on = self._on
         say(f"a quiet minute with {self._count:,} rollouts")
-        since, looked, spent = on.position(), on.cluster.registry.position(), podpin.cpu()
+        since, looked, spent = on.position(), on.cluster.registry.position(), self._podpin.cpu()
         begun = time.perf_counter()
         await asyncio.sleep(QUIET_SECONDS)
-        share = 100 * (podpin.cpu() - spent) / (time.perf_counter() - begun)
+        share = 100 * (self._podpin.cpu() - spent) / (time.perf_counter() - begun)
         asked = on.requests(since)
         looks = [one for one in on.cluster.registry.requests(since=looked) if one.agent != "podpin-tests"]
         reads = [one for one in asked if not one.is_write and one.verb != "watch"]
         shown = ", ".join(sorted({f"{one.verb} {one.resource}" for one in reads}))
         self._figures += [
-            figures.count("memory.n", round(podpin.memory(), 1), _scaled(self._count, 90, 250)),
-            figures.count("memory.peak", round(podpin.memory("VmHWM"), 1)),
+            figures.count("memory.n", round(self._podpin.memory(), 1), _scaled(self._count, 90, 250)),
             figures.count("quiet.writes", sum(one.is_write for one in asked)),
             figures.noted(figures.count("quiet.reads", len(reads)), shown),
             figures.count("quiet.watches", sum(one.verb == "watch" for one in asked)),
@@ -156,25 +155,25 @@ class Scale:
             figures.count("quiet.registry", len(looks) / (QUIET_SECONDS / 60)),
         ]
 
-    async def _restart(self, podpin: Podpin) -> Podpin:
+    async def _restart(self) -> None:
         """Kill it and start it again: nothing has changed, so it has nothing to write."""
         on = self._on
         say("killing podpin and starting it again")
         await on.settled(on.position())
-        await podpin.kill()
+        self._peak = self._podpin.memory("VmHWM")
+        await self._podpin.kill()
         since = on.position()
-        again = await Podpin.start(on.cluster, on.log)
-        ready = await again.ready(self._patience(0.05))
-        reconciled = await again.idle(self._patience(0.1))
+        self._podpin = await Podpin.start(on.cluster, on.log)
+        ready = await self._podpin.ready(self._patience(0.05))
+        reconciled = await self._podpin.idle(self._patience(0.1))
         most = 30 if self._count >= 10_000 else None
         self._figures += [
-            figures.seconds("restart", reconciled - again.started, most=most),
-            figures.seconds("restart.ready", ready - again.started),
+            figures.seconds("restart", reconciled - self._podpin.started, most=most),
+            figures.seconds("restart.ready", ready - self._podpin.started),
             figures.count("restart.writes", len(await on.settled(since))),
         ]
-        return again
 
-    async def _move(self, podpin: Podpin) -> tuple[float, float, float, float]:
+    async def _move(self) -> tuple[float, float, float, float]:
         """One tag moves for all: seconds until the last template is changed, and podpin's CPU until then; seconds until
         all are stable; writes for each."""
         on = self._on
@@ -191,31 +190,41 @@ class Scale:
         since = on.position()
         digest = await on.push(REPOSITORY, "live")
         seeing = asyncio.ensure_future(
-            on.deployments.first(all_changed, self._patience(0.1), f"the new digest in all {self._count:,} Deployments")
+            on.deployments.first(all_changed, self._patience(0.3), f"the new digest in all {self._count:,} Deployments")
         )
         stable = asyncio.ensure_future(self._all_stable(digest))
-        spent = podpin.cpu()
+        spent = self._podpin.cpu()
         asked = await on.ask(self._keys[0])
         moved = await seeing - asked
-        spent = podpin.cpu() - spent
+        spent = self._podpin.cpu() - spent
         healthy = await stable - asked
         written = await on.settled(since, self._patience(0.1))
+        self._peak = max(self._peak, self._podpin.memory("VmHWM"))
         return moved, spent, healthy, len(without_events(written)) / self._count
 
-    async def _compare(self, moves: list[tuple[float, float, float, float]]) -> None:
-        """The same writes in a bare loop, by podpin's own adapters, as many at a time: podpin itself is stopped."""
-        on = self._on
-        bare = []
-        for _ in range(MOVES):
+    async def _moves(self) -> None:
+        """Moves by podpin and by the bench in turn, for a machine that is busy now may be idle in a minute."""
+        moves, bare, digest = [], [], ""
+        for turn in range(MOVES):
+            if turn:
+                self._podpin = await Podpin.start(self._on.cluster, self._on.log)
+                await self._all_stable(digest)  # what the bare loop has left
+                await self._podpin.idle(self._patience(0.1))
+            moves.append(await self._move())
             await self._at_rest()
+            await self._podpin.stop()
             say(f"the same writes for {self._count:,} rollouts in a bare loop")
-            bare.append(await self._bare(await on.push(REPOSITORY, "live")))
+            digest = await self._on.push(REPOSITORY, "live")
+            bare.append(await self._bare(digest))
+            await self._at_rest()
         moved, spent, healthy, writes = (statistics.median(each) for each in zip(*moves, strict=True))
+        ratio = statistics.median(move[0] / loop for move, loop in zip(moves, bare, strict=True))
         self._figures += [
-            figures.seconds("move", moved, moved / statistics.median(bare), _scaled(self._count, 10, 100)),
+            figures.seconds("move", moved, ratio, _scaled(self._count, 10, 100)),
             figures.Figure("move.cpu", spent, f"{1000 * spent / self._count:.1f} ms"),
             figures.seconds("move.healthy", healthy),
             figures.count("move.writes", round(writes, 2)),
+            figures.count("memory.peak", round(self._peak, 1)),
         ]
 
     async def _at_rest(self) -> None:
@@ -261,7 +270,7 @@ class Scale:
 
     async def _all_stable(self, digest: str | None) -> float:
         on = self._on
-        left = set(self._keys)
+        left = {key for key in self._keys if not on.is_stable(key, digest)}
 
         def none_left(body: Body) -> bool:
             key = Key(body["metadata"]["namespace"], body["metadata"]["name"])
@@ -269,7 +278,9 @@ class Scale:
                 left.discard(key)
             return not left
 
-        return await on.rollouts.first(none_left, self._patience(0.3), f"{self._count:,} stable rollouts")
+        if not left:
+            return time.perf_counter()
+        return await on.rollouts.first(none_left, self._patience(0.6), f"{self._count:,} stable rollouts")
 
 
 def _calls(on: Stage, bodies: list[Body]) -> list[Callable[[], Awaitable[object]]]:
