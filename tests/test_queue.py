@@ -228,6 +228,29 @@ async def test_a_wait_that_the_other_side_asked_for_is_kept() -> None:
 
 
 @in_virtual_time
+async def test_a_backoff_can_be_given_an_end_which_a_wait_that_was_asked_for_may_pass() -> None:
+    queue = WorkQueue()
+    assert max(queue.failed(A, at_most=60) for _ in range(40)) == 60
+    assert queue.failed(A, at_least=90, at_most=60) == 90
+    assert queue.failed(A) == LONGEST_BACKOFF
+
+
+@in_virtual_time
+async def test_what_was_due_later_and_has_been_overtaken_takes_no_memory() -> None:
+    queue = WorkQueue()
+    queue.add_later(B, 50)
+    for _ in range(10_000):
+        queue.add_later(A, 3600)
+        queue.add(A)
+        await take(queue)
+        queue.done(A)
+    queue.add_later(A, 20)
+    assert len(queue._later) < 100
+    assert [await take(queue), now()] == [A, pytest.approx(20)]
+    assert [await take(queue), now()] == [B, pytest.approx(50)]
+
+
+@in_virtual_time
 async def test_success_ends_the_backoff() -> None:
     queue = WorkQueue()
     for _ in range(10):

@@ -307,6 +307,25 @@ async def test_any_other_trouble_is_left_to_the_queue_and_changes_no_status(erro
     assert "status" not in world.writes
 
 
+async def test_a_bug_is_told_once_until_podpin_gets_the_better_of_it() -> None:
+    world, podpin = await proven()
+    for _ in range(3):
+        await podpin.reconciler.confess(WEB)
+    assert podpin.ready == ("False", "InternalError")
+    assert world.writes.count("status") == 3
+    assert texts(world.notices).count("InternalError") == 1
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_a_bug_about_a_rollout_that_is_gone_is_told_to_nobody() -> None:
+    world, podpin = await proven()
+    podpin.rollouts.drop(WEB)
+    writes = len(world.writes)
+    await podpin.reconciler.confess(WEB)
+    assert len(world.writes) == writes
+
+
 # --- what somebody else does
 
 

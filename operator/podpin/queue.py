@@ -66,13 +66,20 @@ class WorkQueue:
             return
         self._due[key] = due
         heapq.heappush(self._later, (due, next(self._tiebreak), key))
+        # What has been overtaken since stays behind; it must not become the most.
+        if len(self._later) > 2 * len(self._due) + 64:
+            self._later = [entry for entry in self._later if self._due.get(entry[2]) == entry[0]]
+            heapq.heapify(self._later)
         self._arm()
 
-    def failed(self, key: Key, at_least: float = 0.0) -> float:
-        """Have a key come back after its backoff, at least after so many seconds; returns the wait in seconds."""
+    def failed(self, key: Key, at_least: float = 0.0, at_most: float = LONGEST_BACKOFF) -> float:
+        """Have a key come back after its backoff, which is at most `at_most` seconds, but at least after `at_least`.
+
+        Returns the wait in seconds.
+        """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        wait = max(at_least, min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 30)))
+        wait = max(at_least, min(at_most, FIRST_BACKOFF * 2.0 ** min(failures, 30)))
         self.add_later(key, wait)
         return wait
 

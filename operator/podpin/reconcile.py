@@ -157,6 +157,14 @@ class Reconciler:
         )
         return max(min(waits), timedelta(0)) if waits else None
 
+    async def confess(self, key: Key) -> None:
+        """Tell in a rollout's status that podpin itself has failed at it: nothing else would tell the user."""
+        body = self._rollouts.get(key)
+        if body is not None and not body["metadata"].get("deletionTimestamp"):
+            rollout = rollout_of(body)
+            told = report.stalled(rollout, "InternalError", "podpin has a bug: see its log", self._clock())
+            await self._tell(rollout, render_status(told.status), body.get("status") or {}, told.notices)
+
     # --- look
 
     async def _look(self, rollout: Rollout) -> tuple[Observation, timedelta | None]:

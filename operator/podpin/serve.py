@@ -37,6 +37,9 @@ KOPF_SECONDS = 0.5
 """How long kopf then has to close its connections."""
 BESIDE = 8
 """How many requests to the API server may be under way beside those of workers and watches."""
+AGAIN_SECONDS = 60.0
+"""After how long at most a rollout that the outside world stands in the way of is tried again: what an administrator
+grants or mends shows within it."""
 KNOCK_SECONDS = 5.0
 """How often podpin asks again to be let in."""
 
@@ -91,7 +94,9 @@ class Podpin:
         self._settings, self._api, self._stop = settings, api, stop
         self._queue = WorkQueue()
         self._rollouts = Rollouts()
-        self._cluster = Cluster(api, settings.namespaces, self._queue.add)
+        self._cluster = Cluster(
+            api, settings.namespaces, self._queue.add, functools.partial(self._queue.add, bulk=True)
+        )
         self._registry = RegistryClient(
             insecure_hosts=settings.insecure_registries, trusted_realms=settings.trusted_realms
         )
@@ -214,17 +219,24 @@ class Podpin:
                 self._queue.failed(key)
             except PodpinError as error:
                 at_least = error.retry_after or 0.0 if isinstance(error, Unavailable) else 0.0
-                pause = self._queue.failed(key, at_least)
+                pause = self._queue.failed(key, at_least, AGAIN_SECONDS)
                 log.log(logging.WARNING if pause > 1.0 else logging.INFO, "%s: %s", key, error)
             except Exception:
                 log.exception("%s: podpin has a bug; trying again", key)
                 self._queue.failed(key, 1.0)
+                await self._confess(key)
             else:
                 self._queue.succeeded(key)
                 if wait is not None:
                     self._queue.add_later(key, wait.total_seconds())
             finally:
                 self._queue.done(key)
+
+    async def _confess(self, key: Key) -> None:
+        try:
+            await self._reconciler.confess(key)
+        except Exception as error:
+            log.warning("%s: that podpin has a bug could not be told: %s: %s", key, type(error).__name__, error)
 
     def _gone(self, key: Key) -> None:
         self._reconciler.forget(key)

@@ -134,6 +134,23 @@ async def test_a_page_that_has_expired_begins_the_list_anew(server: ApiServer, a
         assert copy.waits == []
 
 
+async def test_whoever_is_told_of_a_list_is_not_told_of_news_and_the_other_way_round(
+    server: ApiServer, api: Api
+) -> None:
+    """What a list shows is the bulk of a start or a resync: live news goes before it."""
+    server.on("GET", PODS, page(pod("a", 1), pod("b", 2, "api"), version=5), page(pod("a", 7), version=9))
+    listed: list[Key] = []
+    async with running(Copy(api, listed=listed.append)) as copy:
+        stream = await server.watch()
+        assert (sorted(listed), copy.told) == ([API, WEB], [])
+        stream.send("MODIFIED", pod("a", 6))
+        await copy.until(lambda: copy.of() == ["a@6"])
+        assert (sorted(listed), copy.told) == ([API, WEB], [WEB])
+        stream.send("ERROR", failure(410).body)
+        await server.watch()
+        assert (sorted(listed), copy.told) == ([API, API, WEB, WEB], [WEB])
+
+
 # --- news
 
 

@@ -43,7 +43,13 @@ log = logging.getLogger(__name__)
 class Cluster:
     """One cluster, or some namespaces of it."""
 
-    def __init__(self, api: Api, namespaces: Iterable[str], changed: Callable[[Key], None]) -> None:
+    def __init__(
+        self,
+        api: Api,
+        namespaces: Iterable[str],
+        changed: Callable[[Key], None],
+        listed: Callable[[Key], None] | None = None,
+    ) -> None:
         self.api = api
         self._instance = names.FIELD_MANAGER
         self._posting: dict[Key, asyncio.Task[None]] = {}
@@ -54,10 +60,10 @@ class Cluster:
         for namespace in tuple(namespaces) or ("",):
             where = f"/namespaces/{namespace}" if namespace else ""
             apps, core = f"/apis/apps/v1{where}", f"/api/v1{where}"
-            self._deployments[namespace] = Mirror(api, f"{apps}/deployments", workload_of, changed)
-            self._pods[namespace] = Mirror(api, f"{core}/pods", pod_of, changed)
+            self._deployments[namespace] = Mirror(api, f"{apps}/deployments", workload_of, changed, listed=listed)
+            self._pods[namespace] = Mirror(api, f"{core}/pods", pod_of, changed, listed=listed)
             self._records[namespace] = Mirror(
-                api, f"{apps}/controllerrevisions", _record_of, changed, metadata_only=True
+                api, f"{apps}/controllerrevisions", _record_of, changed, listed=listed, metadata_only=True
             )
 
     @property

@@ -39,10 +39,13 @@ class Mirror(Generic[T]):
         project: Callable[[Mapping[str, Any]], T | None],
         changed: Callable[[Key], None],
         *,
+        listed: Callable[[Key], None] | None = None,
         metadata_only: bool = False,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._api, self._path, self._project, self._changed, self._pause = api, path, project, changed, pause
+        self._listed = listed or changed
+        """Told of what a list has shown, which is all at once; `changed` is told of live news."""
         self._accept = (METADATA_LIST, METADATA_ONLY) if metadata_only else (JSON, JSON)
         self._held: dict[Key, dict[str, tuple[int, T]]] = {}
         self._homes: dict[tuple[str, str], str] = {}
@@ -135,13 +138,13 @@ class Mirror(Generic[T]):
             page = await self._api.request("GET", self._path, query=query, accept=self._accept[0])
             for raw in page.get("items") or ():
                 seen.add((raw["metadata"].get("namespace", ""), raw["metadata"]["name"]))
-                self._tell(self._take(raw, self._project(raw)))
+                _tell(self._listed, self._take(raw, self._project(raw)))
             if not page["metadata"].get("continue"):
                 break
             query["continue"] = page["metadata"]["continue"]
         version = page["metadata"]["resourceVersion"]
         for namespace, name in [each for each in self._homes if each not in seen]:
-            self._tell({self.drop(namespace, name, _number(version))})
+            _tell(self._listed, {self.drop(namespace, name, _number(version))})
         self._version = version
 
     async def _follow(self) -> None:
@@ -159,14 +162,15 @@ class Mirror(Generic[T]):
             if kind == "BOOKMARK":
                 continue
             if kind == "DELETED":
-                self._tell({self.drop(metadata.get("namespace", ""), metadata["name"], _version(metadata))})
+                _tell(self._changed, {self.drop(metadata.get("namespace", ""), metadata["name"], _version(metadata))})
             else:
-                self._tell(self._take(raw, self._project(raw)))
+                _tell(self._changed, self._take(raw, self._project(raw)))
 
-    def _tell(self, keys: Iterable[Key | None]) -> None:
-        for key in keys:
-            if key is not None:
-                self._changed(key)
+
+def _tell(whom: Callable[[Key], None], keys: Iterable[Key | None]) -> None:
+    for key in keys:
+        if key is not None:
+            whom(key)
 
 
 def _backoff(failures: int, error: PodpinError | None) -> float:

@@ -1,0 +1,72 @@
+"""What a worker does with what a rollout's turn ends in: when the rollout comes back, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from podpin.core.names import Key
+from podpin.errors import Denied, Invalid, Unavailable
+from podpin.serve import AGAIN_SECONDS, Podpin
+from podpin.settings import Settings
+from tests.virtual_time import in_virtual_time, now
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from podpin.adapters.kube.api import Api
+    from podpin.reconcile import Reconciler
+
+WEB = Key("shop", "web")
+
+
+class Turns:
+    """A reconciler of which each turn ends in the same error."""
+
+    def __init__(self, error: Exception, confession: Exception | None = None) -> None:
+        self.error, self.confession = error, confession
+        self.times: list[float] = []
+        self.confessed: list[Key] = []
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        self.times.append(now())
+        raise self.error
+
+    async def confess(self, key: Key) -> None:
+        self.confessed.append(key)
+        if self.confession is not None:
+            raise self.confession
+
+
+async def an_hour_of(turns: Turns) -> list[float]:
+    """Let a worker have its turns; returns the waits between them."""
+    podpin = Podpin(Settings(), cast("Api", None), asyncio.Event())
+    podpin._reconciler = cast("Reconciler", turns)
+    podpin._queue.add(WEB)
+    worker = asyncio.ensure_future(podpin._work())
+    await asyncio.sleep(3600)
+    podpin._queue.stop()
+    await worker
+    await podpin._registry.close()
+    return [later - earlier for earlier, later in zip(turns.times, turns.times[1:], strict=False)]
+
+
+@pytest.mark.parametrize("error", [Denied("no"), Unavailable("down", retry_after=5), Invalid("no such thing")])
+@in_virtual_time
+async def test_what_the_outside_world_stands_in_the_way_of_is_tried_again_within_a_minute(error: Exception) -> None:
+    turns = Turns(error)
+    waits = await an_hour_of(turns)
+    assert max(waits) == pytest.approx(AGAIN_SECONDS)
+    assert turns.confessed == []
+
+
+@pytest.mark.parametrize("confession", [None, Denied("no"), ZeroDivisionError()])
+@in_virtual_time
+async def test_a_bug_is_confessed_and_comes_back_ever_later(confession: Exception | None) -> None:
+    turns = Turns(ZeroDivisionError(), confession)
+    waits = await an_hour_of(turns)
+    assert min(waits) >= 1
+    assert waits == sorted(waits)
+    assert turns.confessed == [WEB] * len(turns.times)
