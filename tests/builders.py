@@ -124,6 +124,7 @@ def pod(letter: str = "a", *containers: Container, name: str = "web-1", wish: Sp
         node="node-1",
         ready=ready,
         scheduled_at=fields.pop("scheduled_at", at(1)),
+        probed=fields.pop("probed", True),
         containers=parts,
         **fields,
     )

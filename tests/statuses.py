@@ -73,7 +73,7 @@ def full() -> Status:
         ready_replicas=3,
         selector="podpin.dev/rollout=web",
         requests=RequestsStatus(retry="now", rollback_to="previous", obeyed=2),
-        refused=RefusedStatus(intent="bad1", message="spec.containers[0].image: Required value"),
+        refused=RefusedStatus(intents=("bad1",), message="spec.containers[0].image: Required value"),
     )
 
 
@@ -129,5 +129,5 @@ def wire() -> dict[str, Any]:
         "readyReplicas": 3,
         "selector": "podpin.dev/rollout=web",
         "requests": {"retry": "now", "rollbackTo": "previous", "obeyed": 2},
-        "refused": {"intent": "bad1", "message": "spec.containers[0].image: Required value"},
+        "refused": {"intents": ["bad1"], "message": "spec.containers[0].image: Required value"},
     }

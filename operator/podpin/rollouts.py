@@ -64,4 +64,13 @@ class Rollouts:
         return iter(tuple(self._held))
 
 
-_KEPT = ("namespace", "name", "uid", "resourceVersion", "generation", "annotations", "deletionTimestamp")
+_KEPT = (
+    "namespace",
+    "name",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "annotations",
+    "creationTimestamp",
+    "deletionTimestamp",
+)

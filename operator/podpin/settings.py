@@ -93,7 +93,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     )
     listing(
         "trusted-realm",
-        "let that token server have this registry's credentials; may be repeated (default: the registry's own host only)",
+        "let that token server have this registry's credentials; may be repeated (default: none but the registry)",
         "REGISTRY=HOST",
     )
     option(

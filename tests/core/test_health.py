@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import at, container, digest, pod, pods, release_id, run, seen, waiting, workload
+from tests.builders import REPOSITORY, at, container, digest, pod, pods, release_id, run, seen, waiting, workload
 
 from podpin.core.health import Baking, Blocked, Failing, Health, Healthy, Idle, Terms, Waiting, assess
 from podpin.core.observation import Observation
@@ -15,7 +15,7 @@ from podpin.core.observation import Observation
 TERMS = Terms(deadline=timedelta(seconds=60), bake=timedelta(seconds=10))
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run(started=2, finished=3))
 UNSCHEDULABLE: dict[str, Any] = {"unschedulable": "no node has room", "scheduled_at": None, "ready": False}
-GONE = waiting("ErrImagePull", "manifest unknown: not found")
+GONE = waiting("ErrImagePull", "manifest unknown: not found", image=f"{REPOSITORY}:1.0.1@{digest('b')}")
 LOST: dict[str, Any] = {"ready": False, "ready_changed": at(40), "phase": "Running"}
 
 
@@ -30,7 +30,7 @@ class Row:
 
 
 def world(*many: Any, whole: bool = False, **fields: Any) -> Observation:
-    changes = {field: fields.pop(field) for field in tuple(fields) if field not in ("gone", "records")}
+    changes = {field: fields.pop(field) for field in tuple(fields) if field not in ("gone", "records", "whole_since")}
     return seen("b", workload=replace(workload("b", ready=whole), **changes), pods=tuple(many), **fields)
 
 
@@ -42,7 +42,16 @@ ROWS = [
     Row("a Deployment that has not seen its newest generation is not healthy", world(*pods("b"), whole=True, generation=4), 20, Waiting),
     Row("Pods that the mirror has not seen ready are not healthy, whatever the Deployment counts", world(pod("b", container(ready=False)), whole=True), 20, Waiting),
     Row("no replicas, nothing to judge", world(replicas=0, total=0, updated=0), 500, Idle),
-    Row("nothing created yet waits for the deadline", world(), 5, Waiting, at(60)),
+    Row("no Pod yet waits for the controllers", world(), 5, Waiting, at(30)),
+    Row("no Pod for long is the controllers' fault", world(), 31, Blocked, "PodsNotCreated"),
+    Row("a Deployment that somebody paused stops the clock", world(pod("b", container(ready=False)), paused=True), 5000, Blocked, "WorkloadPaused"),
+    Row("a Pod that was evicted and not replaced yet stops the clock", world(pod("b", container(ready=False), phase="Failed", reason="Evicted")), 5000, Blocked, "PodEvicted"),
+    Row("a Pod that the scheduler never looked at stops the clock", world(replace(pod("b", container(ready=False)), node=None, scheduled_at=None, containers=())), 5000, Blocked, "Unschedulable"),
+    Row("a sidecar that crashes is the release's fault", world(pod("b", container(ready=True), waiting("CrashLoopBackOff", name="proxy", restarts=9, last=run()))), 40, Failing, "CrashLooping"),
+    Row("one exit of a container without a readiness probe is none of three", world(pod("b", container(ready=False, running_since=None, ended=run(started=2, finished=40)), probed=False, **LOST)), 41, Waiting),
+    Row("the dead of the stable release are no control group", world(pod("b", container(ready=False), **LOST), pod("a", container(ready=False), **{**LOST, "phase": "Failed"})), 41, Failing, "ReadinessLost"),
+    Row("nor are the Pods of a release that never was stable", world(pod("b", container(ready=False), **LOST), pod("c", container(ready=False), **LOST)), 41, Failing, "ReadinessLost"),
+    Row("whole by the node's clock, but not for long by podpin's own", world(*pods("b"), whole=True, whole_since=at(100)), 105, Baking, at(110)),
     Row("a Pod that starts moves the deadline once", world(pod("b", container(ready=False, running_since=at(30)))), 40, Waiting, at(90)),
     Row("a container that starts again does not", world(pod("b", container(ready=False, running_since=at(30), restarts=1, last=run()))), 40, Waiting, at(61)),
     Row("never ready by the deadline fails", world(pod("b", container(ready=False))), 62, Failing, "ProgressDeadlineExceeded"),
@@ -56,7 +65,9 @@ ROWS = [
     Row("a quota stops the clock", world(not_created=("FailedCreate", "exceeded quota: pods")), 5000, Blocked, "PodsNotCreated"),
     Row("a quota does not excuse the Pods that exist", world(pod("b", CRASHING), not_created=("FailedCreate", "exceeded quota")), 5, Failing, "CrashLooping"),
     Row("an image that the registry confirms to be gone fails", world(pod("b", GONE), gone=frozenset({digest("b")})), 5, Failing, "ImageNotFound"),
-    Row("an image that only the kubelet misses stops the clock", world(pod("b", GONE)), 5000, Blocked, "RegistryDisagrees"),
+    Row("an image that only the kubelet misses has until the deadline", world(pod("b", GONE)), 60, Waiting, at(61)),
+    Row("and no longer", world(pod("b", GONE)), 61, Failing, "ProgressDeadlineExceeded"),
+    Row("an image that is not the one the registry lost is not gone", world(pod("b", GONE), gone=frozenset({digest("c")})), 5, Waiting),
     Row("readiness lost by all Pods fails", world(pod("b", container(ready=False), **LOST)), 41, Failing, "ReadinessLost"),
     Row("unless the stable Pods lose it too", world(pod("b", container(ready=False), **LOST), pod("a", container(ready=False), **LOST)), 41, Blocked, "StableFailingToo"),
     Row("a missing image is no stable Pod's doing", world(pod("b", GONE), pod("a", container(ready=False), **LOST), gone=frozenset({digest("b")})), 41, Failing, "ImageNotFound"),
@@ -69,7 +80,7 @@ ROWS = [
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.says)
 def test_judgement(row: Row) -> None:
-    health = assess(release_id("b"), row.world, TERMS, at(row.clock), at(row.now))
+    health = assess(release_id("b"), row.world, TERMS, at(row.clock), at(row.now), release_id("a"))
     assert isinstance(health, row.expected), health
     match health:
         case Baking(until) if row.detail:
@@ -81,7 +92,7 @@ def test_judgement(row: Row) -> None:
 
 
 def test_a_pull_that_is_refused_is_told_before_the_deadline() -> None:
-    denied = waiting("ErrImagePull", "pull access denied, authorization failed")
+    denied = waiting("ErrImagePull", "pull access denied, repository does not exist or may require authorization")
     health = assess(release_id("b"), world(pod("b", denied)), TERMS, at(0), at(5))
     assert isinstance(health, Waiting)
     assert health.finding is not None

@@ -31,6 +31,7 @@ from podpin.core.rollout import decide
 from podpin.core.spec import Problem
 from podpin.core.status import CandidateStatus, RequestsStatus, Status
 from podpin.core.transitions import SIGNALS, TRANSITIONS, State
+from podpin.core.workload import pod_template
 
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
 SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))
@@ -246,14 +247,69 @@ def test_a_workload_that_was_refused_is_not_sent_again() -> None:
     refused = report.refused(rollout(), apply.intent, "spec.foo: unknown", START).status
     second = decision(rollout(status=refused), world)
     assert second.actions == ()
+    assert second.notices == ()
     assert ready_of(second.status) == "False WorkloadRefused"
-    assert second.status == refused
+    assert decision(rollout(status=second.status), world).status == second.status
     mended = decision(rollout(spec(workload={"minReadySeconds": 1}), refused), world)
     assert [type(action) for action in mended.actions] == [Write, Apply]
     assert mended.status.refused is None
 
 
 # --- records are pruned, never those that matter
+
+
+def test_what_runs_is_judged_although_a_newer_workload_was_refused() -> None:
+    from podpin.core import report
+
+    wish = spec(template={"spec": {"containers": [{"name": "app", "typo": 1}]}})
+    sick = seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b")))
+    apply = next(one for one in decision(rollout(wish), sick).actions if isinstance(one, Apply))
+    refused = report.refused(rollout(wish), apply.intent, "unknown field", START).status
+    rolled = decision(rollout(wish, refused), sick)
+    assert [type(one) for one in rolled.actions] == [Judge, Apply]
+    assert ready_of(rolled.status) == "False WorkloadRefused"
+
+
+def test_two_refused_workloads_are_not_sent_in_turn() -> None:
+    from podpin.core import report
+
+    one = rollout()
+    for intent in ("first", "second"):
+        one = replace(one, status=report.refused(one, intent, "no", START).status)
+    assert one.status.refused is not None
+    assert one.status.refused.intents == ("second", "first")
+
+
+def test_a_retry_clears_what_was_refused() -> None:
+    from podpin.core import report
+
+    world = seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),))
+    apply = next(action for action in decision(rollout(), world).actions if isinstance(action, Apply))
+    refused = report.refused(rollout(), apply.intent, "a policy that is gone now", START).status
+    again = decision(rollout(status=refused, requests=Requests(retry="1")), world)
+    assert [type(action) for action in again.actions] == [Write, Apply]
+
+
+def test_a_retry_of_what_runs_makes_its_pods_anew() -> None:
+    failed = seen(
+        "a", workload=workload("a", ready=False), pods=(pod("a", CRASHING),), records=(record("a", "Rejected"),)
+    )
+    done = decision(rollout(requests=Requests(retry="now")), failed)
+    assert [type(action) for action in done.actions] == [Judge, Apply]
+    apply = done.actions[1]
+    assert isinstance(apply, Apply)
+    assert apply.release is not None
+    made = pod_template("web", apply.release)
+    assert made["metadata"]["annotations"] == {"podpin.dev/retried": "1:retry=now"}
+
+
+def test_the_first_status_does_not_wait_for_a_slow_registry() -> None:
+    new = rollout(created=at(0))
+    early = decision(new, seen(None), 1)
+    assert early.status == Status()
+    assert early.recheck_at == at(2)
+    late = decision(new, seen(None), 2)
+    assert ready_of(late.status) == "Unknown Resolving"
 
 
 def test_old_records_are_pruned_but_never_the_stable_the_running_or_the_wanted_one() -> None:

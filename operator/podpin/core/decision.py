@@ -35,6 +35,7 @@ class Rollout:
     spec: Spec | Problem
     status: Status
     requests: Requests = Requests()
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

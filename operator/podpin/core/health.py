@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.signals import (
@@ -22,9 +23,12 @@ from podpin.core.signals import (
     Finding,
     Signal,
     had_been_ready,
+    missing_images,
     pull_explanation,
-    says_not_found,
 )
+
+PATIENCE: Final = timedelta(seconds=30)
+"""How long the cluster's controllers may take for their part, before podpin says that it is they who are waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +81,27 @@ class Terms:
     bake: timedelta
 
 
-def assess(release: str, seen: Observation, terms: Terms, clock_from: datetime, now: datetime) -> Health:
-    """Judge the release that the workload is rolling out. The workload must be seen, and at this release."""
+def assess(
+    release: str, seen: Observation, terms: Terms, clock_from: datetime, now: datetime, stable: str | None = None
+) -> Health:
+    """Judge the release that the workload is rolling out. The workload must be seen, and at this release.
+
+    `stable` is the release whose Pods are the control group: they ran well, and nothing about them has changed.
+    """
     workload = seen.workload
     assert workload is not None
     if workload.replicas == 0:
         return Idle()
-    pods = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
-    others = [pod for pod in seen.pods if pod.release != release and not pod.deleting]
+    mine = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
+    pods = [pod for pod in mine if not pod.is_over]
     if is_complete(workload) and sum(pod.ready for pod in pods) >= workload.replicas:
         steady_from = max((pod.ready_changed for pod in pods if pod.ready and pod.ready_changed), default=now)
-        until = steady_from + terms.bake
+        until = max(steady_from, seen.whole_since or steady_from) + terms.bake
         return Healthy() if now >= until else Baking(until)
-    return _judge(pods, others, seen, terms, clock_from, now)
+    if not pods or workload.paused:
+        return _unattended(mine, workload, terms, clock_from, now)
+    control = [pod for pod in seen.pods if pod.release == stable != release and not pod.is_over]
+    return _judge(pods, control, seen, terms, clock_from, now)
 
 
 def is_complete(workload: Workload) -> bool:
@@ -101,21 +113,37 @@ def is_complete(workload: Workload) -> bool:
     )
 
 
+def _unattended(mine: Sequence[Pod], workload: Workload, terms: Terms, clock_from: datetime, now: datetime) -> Health:
+    """No Pod of the release is there to be judged: whoever ought to make one has not, and that is not its fault."""
+    if workload.paused:
+        message = "somebody has paused the Deployment: kubectl rollout resume lets it go on"
+        return Blocked(Finding("WorkloadPaused", message))
+    if refusal := _refusal(mine, workload):
+        return Blocked(refusal)
+    if ended := next((finding for pod in mine if (finding := _first(CLUSTER_SIGNALS, pod))), None):
+        return Blocked(ended)
+    if now >= clock_from + PATIENCE:
+        return Blocked(Finding("PodsNotCreated", "the cluster's controllers have made no Pod of the release"))
+    return Waiting(clock_from + min(PATIENCE, terms.deadline))
+
+
 def _judge(
-    pods: Sequence[Pod], others: Sequence[Pod], seen: Observation, terms: Terms, clock_from: datetime, now: datetime
+    pods: Sequence[Pod], control: Sequence[Pod], seen: Observation, terms: Terms, clock_from: datetime, now: datetime
 ) -> Health:
     blocked: list[Finding] = []
     failing: list[Finding] = []
     starting: list[Finding | None] = []
     for pod in (pod for pod in pods if not pod.ready):
-        if finding := _first(CLUSTER_SIGNALS, pod) or _doubted(pod, seen):
+        if finding := _first(CLUSTER_SIGNALS, pod) or _overlooked(pod, now):
             blocked.append(finding)
+        elif finding := _doubted(pod, seen):
+            starting.append(finding)
         elif finding := _first(FAILURE_SIGNALS, pod):
             failing.append(finding)
         else:
             starting.append(pull_explanation(pod))
     some_ready = any(pod.ready for pod in pods)
-    shared = _shared_trouble(others)
+    shared = _shared_trouble(control)
     if failing and not starting and not some_ready:
         finding = next((finding for finding in failing if finding.certain), failing[0])
         return Failing(finding) if finding.certain or not shared else Blocked(shared)
@@ -157,21 +185,32 @@ def _refusal(pods: Sequence[Pod], workload: Workload | None) -> Finding | None:
     return Finding("PodsNotCreated", f"the cluster refuses to create Pods: {workload.not_created[1]}")
 
 
+def _overlooked(pod: Pod, now: datetime) -> Finding | None:
+    """The scheduler has not looked at the Pod at all."""
+    if pod.node is not None or pod.scheduled_at is not None or now < pod.created + PATIENCE:
+        return None
+    return Finding("Unschedulable", f"Pod {pod.name} has no node, and the scheduler does not say why")
+
+
 def _doubted(pod: Pod, seen: Observation) -> Finding | None:
-    """The kubelet says "not found", but the registry has not said so itself: a mirror or a cache may be lying."""
-    if not says_not_found(pod) or seen.gone:
+    """The kubelet says "not found", but the registry has not said so itself: a mirror or a cache may be lying.
+
+    So it is no proof against the release; but a release that cannot be pulled in time has failed all the same.
+    """
+    missing = missing_images(pod)
+    if not missing or any(container.image.rpartition("@")[2] in seen.gone for container in missing):
         return None
     return Finding(
         "RegistryDisagrees",
-        f"the node of Pod {pod.name} does not find the image, but the registry has not confirmed that it is gone",
+        f"the node of Pod {pod.name} does not find the image of container {missing[0].name}, but the registry has not "
+        "confirmed that it is gone",
     )
 
 
-def _shared_trouble(others: Sequence[Pod]) -> Finding | None:
+def _shared_trouble(control: Sequence[Pod]) -> Finding | None:
     """The control group: when Pods that had run well fail at the same time, the new release is not to blame."""
-    if others and all(not pod.ready and had_been_ready(pod) for pod in others):
+    if control and all(not pod.ready and had_been_ready(pod) for pod in control):
         return Finding(
-            "StableFailingToo",
-            "the Pods of the release before fail at the same time, so the cause lies outside the new one",
+            "StableFailingToo", "the stable release's Pods fail at the same time, so the cause lies outside the new one"
         )
     return None

@@ -33,6 +33,8 @@ ANNOTATION_SPEC: Final = f"{GROUP}/spec"
 """On a release record: a hash of what the user wrote, pins apart, to tell a moved tag from an edited spec."""
 ANNOTATION_VERDICT: Final = f"{GROUP}/verdict"
 """On a release record: the verdict, a JSON object; absent while the release is being tried."""
+ANNOTATION_RETRIED: Final = f"{GROUP}/retried"
+"""On the Pod template: the request by which its release was tried again, so that it is tried with new Pods."""
 ANNOTATION_REQUEST: Final = f"{GROUP}/request"
 """On a release record: the last request that changed its verdict, so that a crash can't make podpin obey twice."""
 

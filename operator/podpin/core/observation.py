@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from podpin.core import names
 from podpin.core.release import Record
 from podpin.core.times import read_time
+
+UNPLACED: Final = frozenset({"Unschedulable", "SchedulingGated"})
+"""Why the scheduler leaves a Pod without a node: none fits, or somebody holds the Pod back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Container:
     restarts: int = 0
     waiting: str | None = None
     message: str = ""
+    image: str = ""
+    """Its image as the template has it, kept only while it waits."""
     running_since: datetime | None = None
     ended: Run | None = None
     last: Run | None = None
@@ -62,11 +67,18 @@ class Pod:
     unschedulable: str | None = None
     disrupted: str | None = None
     """Why the cluster is taking the Pod away (its DisruptionTarget condition), or None."""
+    probed: bool = False
+    """A readiness probe has a say in Ready; without one, Ready only says that the containers have started."""
     gated: bool = False
     """The Pod has readiness gates: others than the kubelet have a say in Ready."""
     containers: tuple[Container, ...] = ()
     trouble: str | None = None
     """What the Pod's events say of a volume that can't be mounted, where podpin had reason to read them."""
+
+    @property
+    def is_over(self) -> bool:
+        """It is going away, or has ended for good: an evicted Pod stays listed, but serves nobody any more."""
+        return self.deleting or self.phase in ("Failed", "Succeeded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +98,8 @@ class Workload:
     available: int = 0
     not_created: tuple[str, str] | None = None
     """Reason and message of why its Pods cannot be created (the condition ReplicaFailure), or None."""
+    paused: bool = False
+    """Somebody has paused it: its controller does not move it on."""
     drifted: bool = False
     """Somebody changed a field that podpin applied."""
 
@@ -123,6 +137,8 @@ class Observation:
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
     """Containers whose digest in the stable release the registry has no more, with that digest."""
+    whole_since: datetime | None = None
+    """Since when podpin itself has seen the release whole, by its own clock: a node's clock may be off."""
     gone: frozenset[str] = frozenset()
     """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
 
@@ -137,6 +153,10 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
     conditions = {_text(condition, "type"): condition for condition in _list(status, "conditions")}
     ready, scheduled = _get(conditions, "Ready"), _get(conditions, "PodScheduled")
     disruption = _get(conditions, "DisruptionTarget")
+    mains, inits = _list(spec, "containers"), _list(spec, "initContainers")
+    # An init container that is always restarted is a sidecar: it has its part in Ready, as the others have.
+    sidecars = {_text(container, "name") for container in inits if container.get("restartPolicy") == "Always"}
+    written = {_text(container, "name"): _text(container, "image") for container in (*mains, *inits)}
     return Pod(
         name=_text(metadata, "name"),
         uid=_text(metadata, "uid"),
@@ -150,32 +170,37 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         ready=ready.get("status") == "True",
         ready_changed=read_time(ready.get("lastTransitionTime")),
         scheduled_at=read_time(scheduled.get("lastTransitionTime")) if scheduled.get("status") == "True" else None,
-        unschedulable=_text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else None,
+        unschedulable=_text(scheduled, "message") if scheduled.get("reason") in UNPLACED else None,
         disrupted=(_text(disruption, "reason") or "Disrupted") if disruption.get("status") == "True" else None,
+        probed=any(container.get("readinessProbe") for container in mains),
         gated=bool(spec.get("readinessGates")),
         containers=(
-            *_containers(_list(status, "initContainerStatuses"), init=True),
-            *_containers(_list(status, "containerStatuses"), init=False),
+            *(
+                _container(one, written, init=_text(one, "name") not in sidecars)
+                for one in _list(status, "initContainerStatuses")
+            ),
+            *(_container(one, written, init=False) for one in _list(status, "containerStatuses")),
         ),
     )
 
 
-def _containers(statuses: Iterable[Mapping[str, Any]], *, init: bool) -> Iterable[Container]:
-    for status in statuses:
-        state = _get(status, "state")
-        waiting, ended = _get(state, "waiting"), _get(state, "terminated")
-        last = _get(_get(status, "lastState"), "terminated")
-        yield Container(
-            name=_text(status, "name"),
-            init=init,
-            ready=bool(status.get("ready")),
-            restarts=_count(status, "restartCount"),
-            waiting=_text(waiting, "reason") if isinstance(state.get("waiting"), Mapping) else None,
-            message=_text(waiting, "message"),
-            running_since=read_time(_get(state, "running").get("startedAt")),
-            ended=_run(ended) if ended else None,
-            last=_run(last) if last else None,
-        )
+def _container(status: Mapping[str, Any], images: Mapping[str, str], *, init: bool) -> Container:
+    state = _get(status, "state")
+    waiting, ended = _get(state, "waiting"), _get(state, "terminated")
+    last = _get(_get(status, "lastState"), "terminated")
+    name, waits = _text(status, "name"), isinstance(state.get("waiting"), Mapping)
+    return Container(
+        name=name,
+        init=init,
+        ready=bool(status.get("ready")),
+        restarts=_count(status, "restartCount"),
+        waiting=_text(waiting, "reason") if waits else None,
+        message=_text(waiting, "message"),
+        image=images.get(name, "") if waits else "",
+        running_since=read_time(_get(state, "running").get("startedAt")),
+        ended=_run(ended) if ended else None,
+        last=_run(last) if last else None,
+    )
 
 
 def _run(raw: Mapping[str, Any]) -> Run:
@@ -210,6 +235,7 @@ def workload_of(raw: Mapping[str, Any]) -> Workload:
         updated=_count(status, "updatedReplicas"),
         available=_count(status, "availableReplicas"),
         not_created=failing[0] if failing else None,
+        paused=spec.get("paused") is True,
     )
 
 

@@ -17,7 +17,7 @@ from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.release import Record, Release, images_text
 from podpin.core.signals import PULL_TROUBLES, had_been_ready
 from podpin.core.spec import Spec
-from podpin.core.status import CandidateStatus, RequestsStatus
+from podpin.core.status import CandidateStatus, RefusedStatus, RequestsStatus
 from podpin.core.transitions import State
 
 GRACE: Final = timedelta(seconds=10)
@@ -62,6 +62,8 @@ class Settled:
     superseded: tuple[str, ...]
     requests: RequestsStatus | None
     notices: tuple[Notice, ...]
+    refusal: RefusedStatus | None = None
+    """What the API server has refused and is still wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +189,7 @@ def _is_coming(seen: Observation, release: str) -> bool:
     Being scaled up, or having a Pod moved, is neither: what runs goes on serving, and nobody is to be woken for it.
     """
     workload = seen.workload
-    others = any(pod.release != release and not pod.deleting for pod in seen.pods)
+    others = any(pod.release != release and not pod.is_over for pod in seen.pods)
     return workload is None or workload.release != release or others or _ready(seen, release) == 0
 
 
@@ -198,7 +200,7 @@ def _serves(seen: Observation, release: str | None) -> bool:
 
 
 def _ready(seen: Observation, release: str | None) -> int:
-    return sum(1 for pod in seen.pods if pod.release == release and pod.ready and not pod.deleting)
+    return sum(1 for pod in seen.pods if pod.release == release and pod.ready and not pod.is_over)
 
 
 def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | None:
@@ -217,7 +219,7 @@ def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | 
 def _absent(spec: Spec, seen: Observation, release: str) -> Iterator[tuple[Pod, datetime, timedelta]]:
     """Pods that are not ready, since when, and how long that may last: not long for one that had been ready."""
     for pod in seen.pods:
-        if pod.release != release or pod.ready or pod.deleting:
+        if pod.release != release or pod.ready or pod.is_over:
             continue
         if pod.ready_changed is not None and had_been_ready(pod):
             yield pod, pod.ready_changed, GRACE

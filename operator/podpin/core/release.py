@@ -46,6 +46,8 @@ class Release:
     spec_hash: str
     images: Images
     template: Mapping[str, Any]
+    retried: str | None = None
+    """The request by which it was last tried again: its Pods are made anew for it."""
 
 
 def source_of(image: ImageSpec) -> str:
@@ -104,6 +106,13 @@ class Record:
     def is_rejected(self) -> bool:
         """Tried and failed, and not to be tried again without a new cause."""
         return self.verdict is not None and self.verdict.result == REJECTED
+
+    @property
+    def retried(self) -> str | None:
+        """The request by which it was last tried again, or None."""
+        return (
+            self.request if self.request is not None and self.request.partition(":")[2].startswith("retry=") else None
+        )
 
     def judged(self, verdict: Verdict | None, request: str | None = None) -> Record:
         """The same record with another verdict, remembering the request that asked for it, if one did."""
@@ -205,7 +214,7 @@ def release_from_record(metadata: Mapping[str, Any], data: Mapping[str, Any]) ->
     template = data.get("template")
     if record is None or not isinstance(template, Mapping):
         return None
-    return Release(id=record.release, spec_hash=record.spec_hash, images=record.images, template=template)
+    return Release(record.release, record.spec_hash, record.images, template, record.retried)
 
 
 def short(digest: str) -> str:

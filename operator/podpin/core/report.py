@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from podpin.core.decision import Decision, Notice, Rollout
@@ -22,6 +22,7 @@ from podpin.core.status import (
     RefusedStatus,
     RejectedStatus,
     ReleaseStatus,
+    RequestsStatus,
     RunningStatus,
     Status,
     WorkloadStatus,
@@ -29,6 +30,9 @@ from podpin.core.status import (
 from podpin.core.transitions import State
 from podpin.core.workload import selector_of
 
+REFUSED: Final = "the API server refuses the Deployment made from spec.workload"
+FIRST_LOOK: Final = timedelta(seconds=2)
+"""How long a new rollout's first status waits for the registry: most often it answers at once, and one write does."""
 MOST_REJECTED: Final = 20
 MOST_HISTORY: Final = 20
 
@@ -40,13 +44,15 @@ def stalled(rollout: Rollout, reason: str, message: str, now: datetime) -> Decis
     return Decision(status, notices=tuple(_turned(rollout.status, status)))
 
 
-def refused(rollout: Rollout, intent: str, message: str, now: datetime) -> Decision:
+def refused(
+    rollout: Rollout, intent: str, message: str, now: datetime, requests: RequestsStatus | None = None
+) -> Decision:
     """The answer to a workload that the API server does not accept: what runs goes on, until something changes."""
-    told = stalled(
-        rollout, "WorkloadRefused", f"the API server refuses the Deployment made from spec.workload: {message}", now
-    )
-    status = told.status.model_copy(update={"refused": RefusedStatus(intent=intent, message=message)})
-    return Decision(status, notices=told.notices)
+    before = rollout.status.refused.intents if rollout.status.refused else ()
+    told = stalled(rollout, "WorkloadRefused", f"{REFUSED}: {message}", now)
+    refusal = RefusedStatus(intents=(intent, *(one for one in before if one != intent)), message=message)
+    handled = requests or rollout.status.requests
+    return Decision(told.status.model_copy(update={"refused": refusal, "requests": handled}), notices=told.notices)
 
 
 def denied(rollout: Rollout, message: str, now: datetime) -> Decision:
@@ -60,6 +66,9 @@ def denied(rollout: Rollout, message: str, now: datetime) -> Decision:
 def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Decision:
     """The whole next status of a rollout with a usable spec, its events, and when to look again."""
     say = say_of(spec, seen, settled, now)
+    if settled.refusal is not None:
+        message = f"{REFUSED}: {settled.refusal.message}"
+        say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
     images = _images(spec, seen, old, now)
     resolved = _resolved(rollout, seen, images)
@@ -86,13 +95,12 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
             f"{key}={value}" for key, value in sorted(selector_of(rollout.key.name, spec.workload).items())
         ),
         requests=settled.requests,
+        refused=settled.refusal,
     )
-    waiting_for_first_look = settled.running is None and say.reason == "Resolving" and not old.conditions
-    return Decision(
-        status if not waiting_for_first_look else old,
-        notices=(*settled.notices, *_turned(old, status)),
-        recheck_at=say.recheck_at,
-    )
+    first_look_ends = (rollout.created or now) + FIRST_LOOK
+    if say.reason == "Resolving" and not old.conditions and now < first_look_ends:
+        return Decision(old, recheck_at=first_look_ends)
+    return Decision(status, notices=(*settled.notices, *_turned(old, status)), recheck_at=say.recheck_at)
 
 
 def _resolved(rollout: Rollout, seen: Observation, images: tuple[ImageStatus, ...]) -> Condition | None:
@@ -215,7 +223,7 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
     if settled.state is State.TRYING and old.replicas is not None and not is_complete(workload):
         return old.replicas, old.ready_replicas or 0
     if settled.state in (State.STEADY, State.HELD) and settled.running is not None:
-        pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.deleting]
+        pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.is_over]
         return len(pods), sum(pod.ready for pod in pods)
     return min(workload.total, workload.replicas), min(workload.available, workload.replicas)
 

@@ -21,7 +21,7 @@ from podpin.core.readiness import Settled
 from podpin.core.reference import pin
 from podpin.core.release import Record, Release, release_of, source_of
 from podpin.core.spec import Problem, Spec
-from podpin.core.status import CandidateStatus, RequestsStatus
+from podpin.core.status import CandidateStatus, RefusedStatus, RequestsStatus
 from podpin.core.transitions import State, World, order_of, settle, state_of, target_of
 from podpin.core.workload import intent_of
 
@@ -44,24 +44,26 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     seen = replace(seen, records=tuple(record for record in seen.records if record.owner in (None, rollout.uid)))
     wanted = wanted_release(rollout, rollout.spec, seen)
     candidate = _clocked(rollout, seen, now)
-    health = _health(rollout.spec, seen, candidate, now)
+    records = {record.release: record for record in seen.records}
+    retry = _token(rollout, "retry", rollout.requests.retry, seen)
+    refusal = rollout.status.refused if retry is None else None
     before = World(
         running=workload.release if workload else None,
-        records={record.release: record for record in seen.records},
-        wanted=wanted,
-        health=health,
+        records=records,
+        # What the API server has refused is not wanted for now: whatever runs is judged as if nobody had asked for it.
+        wanted=None if wanted and _intent(rollout.spec, wanted, records) in _refused(refusal) else wanted,
+        health=None,
         way_back=rollout.spec.rollback.enabled,
-        retry=_token(rollout, "retry", rollout.requests.retry, seen),
+        retry=retry,
         rollback_to=_token(rollout, "rollback-to", rollout.requests.rollback_to, seen),
         now=now,
         started=candidate.started_at,
     )
+    before = replace(before, health=_health(rollout.spec, seen, candidate, before.stable, now))
     world = before if rollout.spec.suspend else _answer(settle(before))
     world = _adopt(world, wanted)
-    actions = _actions(rollout.spec, seen, before, world)
-    refused = rollout.status.refused
-    if refused is not None and any(isinstance(action, Apply) and action.intent == refused.intent for action in actions):
-        return report.refused(rollout, refused.intent, refused.message, now)
+    wished = _actions(rollout.spec, seen, before, world)
+    actions = tuple(one for one in wished if not (isinstance(one, Apply) and one.intent in _refused(refusal)))
     settled = Settled(
         state=state_of(world),
         running=world.running,
@@ -73,9 +75,21 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         superseded=world.superseded,
         requests=_handled(rollout, seen, wanted),
         notices=world.notices,
+        refusal=refusal if before.wanted is not wanted or actions != wished else None,
     )
     told = report.tell(rollout, rollout.spec, seen, settled, now)
     return replace(told, actions=actions)
+
+
+def _intent(spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
+    record = records.get(release.id)
+    return intent_of(
+        spec.workload, release.id, record.images if record else release.images, record.retried if record else None
+    )
+
+
+def _refused(refusal: RefusedStatus | None) -> tuple[str, ...]:
+    return refusal.intents if refusal else ()
 
 
 def wanted_release(rollout: Rollout, spec: Spec, seen: Observation) -> Release | None:
@@ -120,12 +134,14 @@ def _untold_choice(rollout: Rollout, spec: Spec, seen: Observation, told: Mappin
     return {} if chosen is not None and chosen.is_rejected else dict(running.images)
 
 
-def _health(spec: Spec, seen: Observation, candidate: CandidateStatus, now: datetime) -> Health | None:
+def _health(
+    spec: Spec, seen: Observation, candidate: CandidateStatus, stable: Record | None, now: datetime
+) -> Health | None:
     workload = seen.workload
     if workload is None or workload.release is None:
         return None
     terms = Terms(spec.rollout.progress_deadline, spec.rollout.bake_time)
-    return assess(workload.release, seen, terms, candidate.clock_from, now)
+    return assess(workload.release, seen, terms, candidate.clock_from, now, stable.release if stable else None)
 
 
 def _clocked(rollout: Rollout, seen: Observation, now: datetime) -> CandidateStatus:
@@ -238,11 +254,11 @@ def _actions(spec: Spec, seen: Observation, before: World, world: World) -> tupl
             actions.append(Write(world.wanted, record))
     running = world.record(world.running)
     if running is not None and not spec.suspend:
-        intent = intent_of(spec.workload, running.release, running.images)
+        intent = intent_of(spec.workload, running.release, running.images, running.retried)
         workload = seen.workload
         if workload is None or workload.release != running.release or workload.intent != intent or workload.drifted:
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
-            whole = replace(wanted, images=running.images) if wanted else None
+            whole = replace(wanted, images=running.images, retried=running.retried) if wanted else None
             actions.append(Apply(running.release, whole, intent, workload.uid if workload else None))
     actions.extend(Prune(record.release) for record in _surplus(world))
     return tuple(actions)

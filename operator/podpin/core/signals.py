@@ -72,14 +72,24 @@ def pull_failure(pod: Pod) -> Container | None:
     return next((c for c in pod.containers if c.waiting in PULL_REASONS), None)
 
 
+def missing_images(pod: Pod) -> tuple[Container, ...]:
+    """The containers whose images do not exist, if the kubelet is to be believed.
+
+    "Denied" often says "does not exist" in the same breath, for a registry does not tell strangers which it is.
+    """
+    return tuple(
+        container
+        for container in pod.containers
+        if container.waiting in PULL_REASONS
+        and NOT_FOUND.search(container.message)
+        and not NO_PLATFORM.search(container.message)
+        and not REFUSED.search(container.message)
+    )
+
+
 def says_not_found(pod: Pod) -> bool:
     """The kubelet says that an image does not exist: worth a look at the registry, which may disagree."""
-    container = pull_failure(pod)
-    return (
-        container is not None
-        and bool(NOT_FOUND.search(container.message))
-        and not NO_PLATFORM.search(container.message)
-    )
+    return bool(missing_images(pod))
 
 
 # --- the cluster's fault
@@ -112,8 +122,12 @@ def node_lost(pod: Pod) -> Finding | None:
 
 
 def volume_trouble(pod: Pod) -> Finding | None:
-    """A volume of the Pod cannot be mounted: a missing ConfigMap or Secret, or storage."""
-    return Finding("VolumeNotReady", f"Pod {pod.name} waits for a volume: {pod.trouble}") if pod.trouble else None
+    """A volume of the Pod cannot be mounted, or it cannot have its network: a missing ConfigMap, storage, the CNI."""
+    if not pod.trouble:
+        return None
+    if "sandbox" in pod.trouble.lower():
+        return Finding("SandboxNotReady", f"Pod {pod.name} waits for its network: {pod.trouble}")
+    return Finding("VolumeNotReady", f"Pod {pod.name} waits for a volume: {pod.trouble}")
 
 
 def config_lag(pod: Pod) -> Finding | None:
@@ -140,10 +154,10 @@ def registry_trouble(pod: Pod) -> Finding | None:
 
 def image_not_found(pod: Pod) -> Finding | None:
     """The kubelet says the image does not exist. Whether the registry agrees is asked by the caller."""
-    container = pull_failure(pod)
-    if container is None or not says_not_found(pod):
+    missing = missing_images(pod)
+    if not missing:
         return None
-    return Finding("ImageNotFound", f"the registry has no such image for container {container.name}", certain=True)
+    return Finding("ImageNotFound", f"the registry has no such image for container {missing[0].name}", certain=True)
 
 
 def image_name_invalid(pod: Pod) -> Finding | None:
@@ -224,8 +238,12 @@ def crash_looping(pod: Pod) -> Finding | None:
 
 
 def disturbed(pod: Pod) -> Finding | None:
-    """The Pod had been ready and is no longer: it restarted, or its readiness probe fails now."""
-    if pod.ready or not had_been_ready(pod):
+    """The Pod had been ready and is no longer: it restarted, or its readiness probe fails now.
+
+    Without a readiness probe, Ready says no more than that the containers have started: then an exit is one of the
+    three that make a crash loop.
+    """
+    if pod.ready or not pod.probed or not had_been_ready(pod):
         return None
     for container in (c for c in pod.containers if not c.init and not c.ready):
         run = container.ended or container.last
@@ -307,8 +325,8 @@ FAILURE_SIGNALS: tuple[Signal, ...] = (
 )
 
 
-PULL_TROUBLES: Final = frozenset({"ImagePullDenied", "ImagePullUntrusted", "ImagePullFailed"})
-"""What `pull_explanation` finds: told at once, though the release is judged by the deadline."""
+PULL_TROUBLES: Final = frozenset({"ImagePullDenied", "ImagePullUntrusted", "ImagePullFailed", "RegistryDisagrees"})
+"""What is told at once, though the release is judged by the deadline."""
 
 
 def pull_explanation(pod: Pod) -> Finding | None:

@@ -23,6 +23,7 @@ MAX_CONDITIONS: Final = 16
 MAX_IMAGES: Final = 32
 MAX_REJECTED: Final = 20
 MAX_HISTORY: Final = 20
+MAX_REFUSED: Final = 8
 
 
 def _to_utc(at: datetime) -> datetime:
@@ -183,10 +184,10 @@ class RequestsStatus(Part):
 class RefusedStatus(Part):
     """A workload that the API server refused: it is not sent again until something about it changes."""
 
-    intent: Annotated[str, Field(max_length=64)]
-    """A hash of what was refused."""
+    intents: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Cut(MAX_REFUSED)]
+    """Hashes of what was refused, newest first."""
     message: Message
-    """The API server's own words."""
+    """The API server's own words about the newest."""
 
 
 class RunningStatus(Part):

@@ -19,10 +19,11 @@ DEFAULT_STRATEGY: Final = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge"
 """The stable Pods serve until new ones are ready: a bad image costs no request."""
 
 
-def intent_of(spec: WorkloadSpec, release: str, images: Images) -> str:
+def intent_of(spec: WorkloadSpec, release: str, images: Images, retried: str | None = None) -> str:
     """A hash of everything that the workload is to be; equal hashes mean that there is nothing to apply."""
     return digest_of(
         {
+            **({"retried": retried} if retried else {}),
             "v": 1,
             "release": release,
             "images": dict(images),
@@ -92,6 +93,8 @@ def pod_template(rollout: str, release: Release) -> dict[str, Any]:
         names.LABEL_ROLLOUT: rollout,
         names.LABEL_RELEASE: release.id,
     }
+    if release.retried:
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), names.ANNOTATION_RETRIED: release.retried}
     pins = dict(release.images)
     for field in ("containers", "initContainers"):
         for container in template.get("spec", {}).get(field) or ():
