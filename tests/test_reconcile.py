@@ -17,7 +17,7 @@ from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.poller import AccessSource
-from podpin.reconcile import ASK_AGAIN, PATIENCE, SLOW_START, access_source, load_access, rollout_of
+from podpin.reconcile import ASK_AGAIN, BLIND, PATIENCE, SLOW_START, access_source, load_access, rollout_of
 from tests.builders import REPOSITORY, at, container, digest, pod, raw_spec, release_id, spec, waiting
 from tests.world import WEB, Crash, Podpin, World, later, texts
 
@@ -253,6 +253,76 @@ async def test_a_record_that_is_gone_when_it_is_to_be_applied_is_an_error_and_no
     with pytest.raises(NotFound, match=f"record of release {A} is gone"):
         await podpin.look()
     assert world.release == B
+
+
+# --- stale eyes
+
+
+async def test_nothing_is_decided_while_the_mirrors_are_not_current() -> None:
+    world, podpin = await trying()
+    world.fail_to_start()
+    world.trouble = "podpin can't watch pods: down."
+    assert await podpin.look() == BLIND
+    assert world.asked == {}
+    world.trouble = None
+    await podpin.look()
+    assert world.release == A
+
+
+async def test_a_release_is_proven_by_what_is_there_now_and_not_by_what_a_silent_watch_last_told() -> None:
+    world, podpin = await trying()
+    world.become_ready()
+    await podpin.settle()
+    world.late, whole = world.pods, world.deployment
+    world.fail_to_start()
+    world.deployment = whole
+    later(world, 11)
+    await podpin.look()
+    assert world.asked["refresh"] == 1
+    assert f"verdict Stable on {B}" not in world.writes
+    assert world.release == A
+
+
+async def test_a_release_does_not_fail_the_deadline_that_it_has_met_out_of_podpin_s_sight() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world))
+    world.late = world.pods
+    later(world, 61)
+    world.become_ready()
+    assert await podpin.look() == timedelta(seconds=10)
+    assert world.asked["refresh"] == 1
+    assert world.release == B
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_a_release_that_is_late_in_truth_as_well_is_rejected_after_one_more_look() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world))
+    later(world, 61)
+    await podpin.look()
+    assert world.asked["refresh"] == 1
+    assert world.release == A
+
+
+async def test_a_verdict_waits_while_nobody_can_be_asked_whether_it_still_holds() -> None:
+    world, podpin = await trying()
+    world.become_ready()
+    await podpin.settle()
+    later(world, 11)
+    world.fail["refresh"] = Unavailable("down")
+    with pytest.raises(Unavailable):
+        await podpin.look()
+    assert f"verdict Stable on {B}" not in world.writes
+
+
+async def test_a_release_that_crashes_is_not_looked_at_twice() -> None:
+    world, podpin = await trying()
+    world.fail_to_start()
+    await podpin.look()
+    assert world.release == A
+    assert world.asked["refresh"] == 0
 
 
 # --- refusals

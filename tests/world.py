@@ -76,6 +76,10 @@ class World:
     """The poller's clock."""
     blind: bool = False
     """The mirror does not know the Deployment."""
+    trouble: str | None = None
+    """Why the mirrors are not current."""
+    late: tuple[Pod, ...] | None = None
+    """What the mirror shows of the Pods until it is refreshed, if it is behind."""
     _version: int = 1000
 
     # --- what people and the cluster do
@@ -152,7 +156,14 @@ class World:
         return "podpin.dev/rollout" in (self.deployment["metadata"].get("labels") or {})
 
     def pods_of(self, key: Key) -> tuple[Pod, ...]:
-        return self.pods
+        return self.pods if self.late is None else self.late
+
+    def trouble_of(self, key: Key) -> str | None:
+        return self.trouble
+
+    async def refresh(self, key: Key) -> None:
+        await self._ask("refresh")
+        self.late = None
 
     def records_of(self, key: Key) -> tuple[Record, ...]:
         return tuple(record for raw in self.records.values() if (record := record_of(raw["metadata"])))
@@ -286,6 +297,7 @@ class _Cluster:
         self.access, self.write_record, self.judge = world.access, world.write_record, world.judge
         self.apply, self.prune, self.write_status = world.apply_workload, world.prune, world.write_status
         self.announce, self.confirm = world.announce, world.confirm
+        self.blind, self.refresh = world.trouble_of, world.refresh
 
 
 class Podpin:

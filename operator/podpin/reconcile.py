@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
 from podpin.core import names, report
-from podpin.core.decision import Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
+from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
 from podpin.core.drift import differs
 from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
 from podpin.core.reference import parse_pin, parse_repository
-from podpin.core.release import Record, Release, images_text, source_of
+from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import pull_failure, says_not_found
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
@@ -37,6 +37,10 @@ PATIENCE = 5.0
 """Seconds that a rollout's turn may wait for a registry; no answer is an answer too, and others wait behind it."""
 DENIED_SECONDS = 5.0
 """After how long a write that was forbidden is tried again, at the earliest."""
+BLIND = timedelta(seconds=2)
+"""After how long a rollout is looked at again of which podpin has lost sight."""
+DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+"""The reason of the verdict on a release that did not become healthy in time."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
 
@@ -45,6 +49,12 @@ log = logging.getLogger(__name__)
 
 class Cluster(Protocol):
     """What podpin needs of a cluster."""
+
+    def blind(self, key: Key) -> str | None:
+        """Why what is known of a rollout without asking may not be current, or None."""
+
+    async def refresh(self, key: Key) -> None:
+        """Read a rollout's Deployment and Pods anew."""
 
     def workload(self, key: Key) -> Workload | None:
         """The rollout's Deployment, as far as is known without asking."""
@@ -147,10 +157,18 @@ class Reconciler:
             return None
         if body["metadata"].get("deletionTimestamp"):
             return None
+        if self._cluster.blind(key):
+            # The mirror says so in the log and to the readiness probe; what is seen now is no ground to decide on.
+            return BLIND
         rollout = rollout_of(body)
         seen, recheck = await self._look(rollout)
         now = self._clock()
         decision = decide(rollout, seen, now)
+        if any(_rests_on_time(action) for action in decision.actions):
+            await self._cluster.refresh(key)
+            seen, recheck = await self._look(rollout)
+            now = self._clock()
+            decision = decide(rollout, seen, now)
         await self._act(rollout, seen, decision, body.get("status") or {})
         waits = [moment - now for moment in (decision.recheck_at,) if moment is not None] + (
             [recheck] if recheck else []
@@ -447,6 +465,12 @@ def _resolution(look: Look | None) -> Resolution:
             return Unresolved(reason, message)
         case _:
             assert_never(look.outcome)
+
+
+def _rests_on_time(action: Action) -> bool:
+    """A verdict because nothing has happened for a while: so it must be certain that nothing has."""
+    verdict = action.record.verdict if isinstance(action, Judge) else None
+    return verdict is not None and (verdict.result == STABLE or verdict.reason == DEADLINE_EXCEEDED)
 
 
 def _is_stuck(pod: Pod) -> bool:

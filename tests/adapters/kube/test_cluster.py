@@ -20,7 +20,7 @@ from podpin.core.names import Key
 from podpin.core.reference import parse_repository
 from podpin.core.release import Record, Verdict, record_manifest, release_of
 from podpin.core.workload import deployment, intent_of, owner_reference
-from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 
 if TYPE_CHECKING:
     pass
@@ -139,6 +139,57 @@ async def test_a_volume_s_trouble_is_what_the_newest_event_says(
     server.on("GET", EVENTS, page(*events, version=1))
     assert await cluster.mount_trouble(WEB, pod("a")) == told
     assert server.last.query == {"fieldSelector": "involvedObject.uid=uid-a-web-1,type=Warning", "limit": "50"}
+
+
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+def pod_body(name: str, version: int) -> dict[str, Any]:
+    labels = {"podpin.dev/rollout": "web", "podpin.dev/release": RELEASE.id}
+    return {
+        "metadata": {"namespace": "shop", "name": name, "uid": name, "labels": labels, "resourceVersion": str(version),
+                     "creationTimestamp": "2026-03-01T12:00:00Z"},
+    }  # fmt: skip
+
+
+async def test_what_is_known_of_a_rollout_can_be_read_anew(server: ApiServer, cluster: Cluster) -> None:
+    deployments, pods, _ = cluster.mirrors
+    deployments.put(stored(manifest(), 3))
+    for body in (pod_body("gone", 4), pod_body("newer", 90), pod_body("known", 5)):
+        pods.put(body)
+    server.on("GET", DEPLOYMENT, Reply(body=stored(manifest(), 8, generation=5)))
+    server.on("GET", PODS, page(pod_body("known", 6), version=50, more="next"), page(pod_body("new", 7), version=50))
+    await cluster.refresh(WEB)
+    assert sorted(pod.name for pod in cluster.pods(WEB)) == ["known", "new", "newer"]
+    found = cluster.workload(WEB)
+    assert found is not None
+    assert found.generation == 5
+    first, second = (asked.query for asked in server.asked if asked.path == PODS)
+    assert first == {"labelSelector": "podpin.dev/rollout=web", "limit": "500"}
+    assert second == {**first, "continue": "next"}
+
+
+async def test_a_deployment_that_is_found_gone_is_known_no_more(server: ApiServer, cluster: Cluster) -> None:
+    cluster.mirrors[0].put(stored(manifest(), 3))
+    server.on("GET", PODS, page(version=50))
+    await cluster.refresh(WEB)
+    assert (cluster.workload(WEB), cluster.pods(WEB)) == (None, ())
+
+
+async def test_what_cannot_be_read_anew_is_one_of_podpin_s_errors(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", DEPLOYMENT, failure(503, "down"))
+    server.on("GET", PODS, failure(503, "down"))
+    with pytest.raises(Unavailable, match="down"):
+        await cluster.refresh(WEB)
+
+
+def test_a_rollout_is_out_of_sight_while_a_mirror_of_its_namespace_is_in_trouble(api: Api) -> None:
+    cluster = Cluster(api, ("shop", "blog"), lambda _: None)
+    assert cluster.blind(WEB) is None
+    for mirror in cluster.mirrors:
+        mirror.trouble = mirror._path
+        assert cluster.blind(WEB) == (mirror._path if "/shop/" in mirror._path else None)
+        mirror.trouble = None
 
 
 # --- credentials

@@ -20,7 +20,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
-from podpin.adapters.kube.mirror import Mirror
+from podpin.adapters.kube.mirror import PAGE, Mirror
 from podpin.core import names
 from podpin.core.decision import Notice
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
@@ -75,6 +75,34 @@ class Cluster:
         return mirrors.get(key.namespace) or mirrors[""]
 
     # --- looking
+
+    def blind(self, key: Key) -> str | None:
+        """Why what is known of a rollout may not be current, in a sentence, or None."""
+        mirrors = (self._mine(each, key) for each in (self._deployments, self._pods, self._records))
+        return next((mirror.trouble for mirror in mirrors if mirror.trouble), None)
+
+    async def refresh(self, key: Key) -> None:
+        """Read a rollout's Deployment and Pods anew: a watch may be silent, or behind, without anybody knowing."""
+        await asyncio.gather(self._renew_deployment(key), self._renew_pods(key))
+
+    async def _renew_deployment(self, key: Key) -> None:
+        mirror = self._mine(self._deployments, key)
+        raw = await self.live_deployment(key)
+        if raw is None:
+            mirror.drop(key.namespace, names.workload_name(key.name))
+        else:
+            mirror.put(raw)
+
+    async def _renew_pods(self, key: Key) -> None:
+        query = {"labelSelector": f"{names.LABEL_ROLLOUT}={key.name}", "limit": PAGE}
+        pods: list[Mapping[str, Any]] = []
+        while True:
+            page = await self.api.request("GET", f"/api/v1/namespaces/{key.namespace}/pods", query=query)
+            pods.extend(page.get("items") or ())
+            if not page["metadata"].get("continue"):
+                break
+            query["continue"] = page["metadata"]["continue"]
+        self._mine(self._pods, key).renew(key, pods, page["metadata"]["resourceVersion"])
 
     def workload(self, key: Key) -> Workload | None:
         """The rollout's Deployment, as far as the mirror knows."""

@@ -77,6 +77,14 @@ class Mirror(Generic[T]):
             self._take(raw, value)
         return value
 
+    def renew(self, key: Key, raws: Iterable[Mapping[str, Any]], version: str) -> None:
+        """Take in all of a rollout's objects as a list of this version shows them, whatever the watch has told."""
+        listed = {str(raw["metadata"]["name"]): raw for raw in raws}
+        for raw in listed.values():
+            self.put(raw)
+        for name in [name for name in self._held.get(key, {}) if name not in listed]:
+            self.drop(key.namespace, name, _number(version))
+
     def drop(self, namespace: str, name: str, version: int | None = None) -> Key | None:
         """Forget an object, unless a newer state of it is known; returns the rollout that it was held under."""
         rollout = self._homes.get((namespace, name))
