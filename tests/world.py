@@ -122,7 +122,10 @@ class World:
 
     def fail_to_start(self, *, why: str = "CrashLoopBackOff", message: str = "") -> None:
         """One new Pod fails; the old ones serve."""
-        failing = waiting(why, message, restarts=3, last=run()) if "Crash" in why else waiting(why, message)
+        assert self.deployment is not None
+        image = self.deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        crash = {"restarts": 3, "last": run()} if "Crash" in why else {}
+        failing = waiting(why, message, image=image, **crash)
         old = tuple(each for each in self.pods if each.release != self.release)
         self.pods = (*old, self._pod("web-new", failing, ready=False))
         self._observe(replicas=len(old) + 1, updatedReplicas=1, availableReplicas=len(old))

@@ -17,6 +17,7 @@ from typing import Any, Protocol, assert_never
 from podpin.core import names, report
 from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
 from podpin.core.drift import differs
+from podpin.core.health import is_whole
 from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
@@ -26,6 +27,7 @@ from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import pull_failure, says_not_found
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.status import Status, parse_status, render_status
+from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, owner_reference
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.poller import AccessSource, Failed, Found, Look, Poller, Wish
@@ -116,6 +118,8 @@ class Memory:
     """The last reconcile request that was passed on to the poller, and when."""
     generation: int | None = None
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
+    partial: tuple[str, datetime] | None = None
+    """The release that was last seen not whole, and when, by podpin's own clock."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
 
@@ -205,6 +209,7 @@ class Reconciler:
                 await self._cluster.confirm(key, rollout.uid)
         if seen.workload is not None and seen.workload.owner == rollout.uid:
             seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
+        seen = replace(seen, partial_at=_partial_at(seen, memory, now))
         return await self._questioned(rollout, spec, seen, memory, now)
 
     def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory) -> Observation:
@@ -309,8 +314,11 @@ class Reconciler:
         try:
             status = await self._carried_out(rollout, seen, decision)
         except WorkloadRefused as refusal:
-            decision = report.refused(rollout, refusal.intent, str(refusal), self._clock())
-            status = decision.status
+            # With that in mind, what runs is judged, and told of, as ever.
+            known = report.refused(rollout.status, refusal.intent, str(refusal), decision.status.requests)
+            rollout = replace(rollout, status=known)
+            await self._act(rollout, seen, decide(rollout, seen, self._clock()), stored)
+            return
         except Denied as error:
             denial = report.denied(rollout, str(error), self._clock())
             await self._tell(rollout, render_status(denial.status), stored, denial.notices)
@@ -408,7 +416,16 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
             retry=annotations.get(names.REQUEST_RETRY),
             rollback_to=annotations.get(names.REQUEST_ROLLBACK),
         ),
+        created=read_time(metadata.get("creationTimestamp")),
     )
+
+
+def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | None:
+    """When podpin last saw that the release that is rolled out was not whole yet; None if it never did."""
+    release = seen.workload.release if seen.workload else None
+    if release is not None and not is_whole(release, seen):
+        memory.partial = (release, now)
+    return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
 
 
 def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:

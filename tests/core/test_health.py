@@ -30,7 +30,7 @@ class Row:
 
 
 def world(*many: Any, whole: bool = False, **fields: Any) -> Observation:
-    changes = {field: fields.pop(field) for field in tuple(fields) if field not in ("gone", "records", "whole_since")}
+    changes = {field: fields.pop(field) for field in tuple(fields) if field not in ("gone", "records", "partial_at")}
     return seen("b", workload=replace(workload("b", ready=whole), **changes), pods=tuple(many), **fields)
 
 
@@ -51,7 +51,7 @@ ROWS = [
     Row("one exit of a container without a readiness probe is none of three", world(pod("b", container(ready=False, running_since=None, ended=run(started=2, finished=40)), probed=False, **LOST)), 41, Waiting),
     Row("the dead of the stable release are no control group", world(pod("b", container(ready=False), **LOST), pod("a", container(ready=False), **{**LOST, "phase": "Failed"})), 41, Failing, "ReadinessLost"),
     Row("nor are the Pods of a release that never was stable", world(pod("b", container(ready=False), **LOST), pod("c", container(ready=False), **LOST)), 41, Failing, "ReadinessLost"),
-    Row("whole by the node's clock, but not for long by podpin's own", world(*pods("b"), whole=True, whole_since=at(100)), 105, Baking, at(110)),
+    Row("whole by the node's clock, but not for long by podpin's own", world(*pods("b"), whole=True, partial_at=at(100)), 105, Baking, at(110)),
     Row("a Pod that starts moves the deadline once", world(pod("b", container(ready=False, running_since=at(30)))), 40, Waiting, at(90)),
     Row("a container that starts again does not", world(pod("b", container(ready=False, running_since=at(30), restarts=1, last=run()))), 40, Waiting, at(61)),
     Row("never ready by the deadline fails", world(pod("b", container(ready=False))), 62, Failing, "ProgressDeadlineExceeded"),

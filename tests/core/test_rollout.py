@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from tests.builders import (
-    START,
     at,
     container,
     digest,
@@ -244,10 +243,10 @@ def test_a_workload_that_was_refused_is_not_sent_again() -> None:
     apply = next(action for action in first.actions if isinstance(action, Apply))
     from podpin.core import report
 
-    refused = report.refused(rollout(), apply.intent, "spec.foo: unknown", START).status
+    refused = report.refused(Status(), apply.intent, "spec.foo: unknown", None)
     second = decision(rollout(status=refused), world)
     assert second.actions == ()
-    assert second.notices == ()
+    assert [notice.reason for notice in second.notices] == ["WorkloadRefused"]
     assert ready_of(second.status) == "False WorkloadRefused"
     assert decision(rollout(status=second.status), world).status == second.status
     mended = decision(rollout(spec(workload={"minReadySeconds": 1}), refused), world)
@@ -264,7 +263,7 @@ def test_what_runs_is_judged_although_a_newer_workload_was_refused() -> None:
     wish = spec(template={"spec": {"containers": [{"name": "app", "typo": 1}]}})
     sick = seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b")))
     apply = next(one for one in decision(rollout(wish), sick).actions if isinstance(one, Apply))
-    refused = report.refused(rollout(wish), apply.intent, "unknown field", START).status
+    refused = report.refused(Status(), apply.intent, "unknown field", None)
     rolled = decision(rollout(wish, refused), sick)
     assert [type(one) for one in rolled.actions] == [Judge, Apply]
     assert ready_of(rolled.status) == "False WorkloadRefused"
@@ -273,11 +272,11 @@ def test_what_runs_is_judged_although_a_newer_workload_was_refused() -> None:
 def test_two_refused_workloads_are_not_sent_in_turn() -> None:
     from podpin.core import report
 
-    one = rollout()
+    status = Status()
     for intent in ("first", "second"):
-        one = replace(one, status=report.refused(one, intent, "no", START).status)
-    assert one.status.refused is not None
-    assert one.status.refused.intents == ("second", "first")
+        status = report.refused(status, intent, "no", None)
+    assert status.refused is not None
+    assert status.refused.intents == ("second", "first")
 
 
 def test_a_retry_clears_what_was_refused() -> None:
@@ -285,7 +284,7 @@ def test_a_retry_clears_what_was_refused() -> None:
 
     world = seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),))
     apply = next(action for action in decision(rollout(), world).actions if isinstance(action, Apply))
-    refused = report.refused(rollout(), apply.intent, "a policy that is gone now", START).status
+    refused = report.refused(Status(), apply.intent, "a policy that is gone now", None)
     again = decision(rollout(status=refused, requests=Requests(retry="1")), world)
     assert [type(action) for action in again.actions] == [Write, Apply]
 

@@ -94,14 +94,21 @@ def assess(
         return Idle()
     mine = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
     pods = [pod for pod in mine if not pod.is_over]
-    if is_complete(workload) and sum(pod.ready for pod in pods) >= workload.replicas:
+    if is_whole(release, seen):
         steady_from = max((pod.ready_changed for pod in pods if pod.ready and pod.ready_changed), default=now)
-        until = max(steady_from, seen.whole_since or steady_from) + terms.bake
+        until = max(steady_from, seen.partial_at or steady_from) + terms.bake
         return Healthy() if now >= until else Baking(until)
     if not pods or workload.paused:
         return _unattended(mine, workload, terms, clock_from, now)
     control = [pod for pod in seen.pods if pod.release == stable != release and not pod.is_over]
     return _judge(pods, control, seen, terms, clock_from, now)
+
+
+def is_whole(release: str, seen: Observation) -> bool:
+    """The workload counts as complete, and the Pods themselves show it: the two are seen at different moments."""
+    workload = seen.workload
+    ready = sum(pod.ready and pod.release == release and not pod.is_over for pod in seen.pods)
+    return workload is not None and is_complete(workload) and ready >= workload.replicas
 
 
 def is_complete(workload: Workload) -> bool:

@@ -137,8 +137,8 @@ class Observation:
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
     """Containers whose digest in the stable release the registry has no more, with that digest."""
-    whole_since: datetime | None = None
-    """Since when podpin itself has seen the release whole, by its own clock: a node's clock may be off."""
+    partial_at: datetime | None = None
+    """When podpin last saw the release not whole yet, by its own clock: a node's clock may be off."""
     gone: frozenset[str] = frozenset()
     """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
 

@@ -44,15 +44,11 @@ def stalled(rollout: Rollout, reason: str, message: str, now: datetime) -> Decis
     return Decision(status, notices=tuple(_turned(rollout.status, status)))
 
 
-def refused(
-    rollout: Rollout, intent: str, message: str, now: datetime, requests: RequestsStatus | None = None
-) -> Decision:
-    """The answer to a workload that the API server does not accept: what runs goes on, until something changes."""
-    before = rollout.status.refused.intents if rollout.status.refused else ()
-    told = stalled(rollout, "WorkloadRefused", f"{REFUSED}: {message}", now)
+def refused(status: Status, intent: str, message: str, requests: RequestsStatus | None) -> Status:
+    """The status that remembers a workload which the API server did not accept, with the requests handled by then."""
+    before = status.refused.intents if status.refused else ()
     refusal = RefusedStatus(intents=(intent, *(one for one in before if one != intent)), message=message)
-    handled = requests or rollout.status.requests
-    return Decision(told.status.model_copy(update={"refused": refusal, "requests": handled}), notices=told.notices)
+    return status.model_copy(update={"refused": refusal, "requests": requests})
 
 
 def denied(rollout: Rollout, message: str, now: datetime) -> Decision:
