@@ -31,11 +31,11 @@ COLUMNS: Final[tuple[dict[str, Any], ...]] = (
      "description": "Whether the wanted version runs and is healthy; Unknown while that is being found out."},
     {"name": "Reason", "type": "string", "jsonPath": f"{READY}.reason",
      "description": "Why it is ready or not, in one word."},
-    {"name": "Trying", "type": "string", "jsonPath": ".status.running.trying",
-     "description": "The image that is being tried, while the one before still serves."},
     {"name": "Pods", "type": "string", "jsonPath": ".status.running.ready",
      "description": "How many of the Pods are ready."},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Trying", "type": "string", "jsonPath": ".status.running.trying", "priority": 1,
+     "description": "The image that is being tried, while the one before still serves."},
     {"name": "Message", "type": "string", "jsonPath": f"{READY}.message", "priority": 1,
      "description": "Why it is ready or not, in a sentence."},
 )  # fmt: skip

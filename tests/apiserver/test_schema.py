@@ -208,7 +208,7 @@ def test_one_line_tells_what_runs_and_how_it_is(kubectl: Kubectl) -> None:
     kubectl.apply(rollout(good(), "line"))
     say(kubectl, "line", render_status(statuses.full()))
     heading, line = kubectl("get", "ir", "line").splitlines()
-    assert heading.split() == ["NAME", "IMAGE", "DIGEST", "READY", "REASON", "TRYING", "PODS", "AGE"]
+    assert heading.split() == ["NAME", "IMAGE", "DIGEST", "READY", "REASON", "PODS", "AGE"]
     assert line.split()[:-1] == ["line", "web:1.0.0", "0123456789ab", "Unknown", "Progressing", "3/3"]
     heading, line = kubectl("get", "podpin", "-o", "wide", "--field-selector=metadata.name=line").splitlines()
     assert heading.split()[-1] == "MESSAGE"
