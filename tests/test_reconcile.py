@@ -17,7 +17,7 @@ from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.poller import AccessSource
-from podpin.reconcile import ASK_AGAIN, BLIND, PATIENCE, SLOW_START, access_source, load_access, rollout_of
+from podpin.reconcile import ASK_AGAIN, BLIND, MOST_ASKED, PATIENCE, SLOW_START, access_source, load_access, rollout_of
 from tests.builders import REPOSITORY, at, container, digest, pod, raw_spec, release_id, spec, waiting
 from tests.world import WEB, Crash, Podpin, World, later, texts
 
@@ -366,6 +366,25 @@ async def test_a_write_that_is_forbidden_is_told_once_and_tried_again() -> None:
     del world.fail["apply"]
     await podpin.settle()
     assert podpin.ready == ("Unknown", "Progressing")
+
+
+@pytest.mark.parametrize("write", ["write_record", "judge"])
+async def test_a_record_that_the_api_server_refuses_is_told_once_and_tried_again(write: str) -> None:
+    world, podpin = fresh()
+    if write == "judge":
+        world, podpin = await trying()
+        world.fail_to_start()
+    writes = world.writes.count("status")
+    world.fail[write] = Invalid("data: Too long")
+    for _ in range(3):
+        with pytest.raises(Invalid, match="Too long"):
+            await podpin.look()
+    assert world.writes.count("status") == writes + 1
+    assert podpin.ready == ("False", "RecordRefused")
+    assert texts(world.notices).count("RecordRefused") == 1
+    del world.fail[write]
+    await podpin.settle()
+    assert podpin.ready[1] in ("Progressing", "RollingBack", "RolledBack")
 
 
 @pytest.mark.parametrize("error", [Conflict("another"), Unavailable("down"), NotFound("namespace is gone")])
@@ -719,13 +738,47 @@ async def test_a_pod_without_trouble_to_tell_of_is_nobody_s_fault() -> None:
     assert podpin.ready == ("Unknown", "Progressing")
 
 
-async def test_events_that_cannot_be_read_are_left_to_the_queue() -> None:
+async def test_events_that_cannot_be_read_hold_up_no_turn() -> None:
     world, podpin = await trying()
     stuck(world, scheduled=passed(world) - 6)
     world.fail["mount_trouble"] = Denied("events is forbidden")
-    with pytest.raises(Denied):
+    for _ in range(3):
         await podpin.look()
-    assert world.release == B
+    assert world.asked["mount_trouble"] == 1
+    assert podpin.ready == ("Unknown", "Progressing")
+
+
+async def test_the_events_of_a_few_pods_are_read_at_a_time() -> None:
+    world, podpin = await trying()
+    stuck(world, scheduled=passed(world) - 6)
+    world.pods = tuple(replace(world.pods[-1], name=f"web-{nth}", uid=f"u{nth}") for nth in range(10))
+    await podpin.look()
+    assert world.asked["mount_trouble"] == MOST_ASKED
+    await podpin.look()
+    assert world.asked["mount_trouble"] == 2 * MOST_ASKED
+
+
+async def test_nobody_is_asked_about_a_release_that_has_its_verdict() -> None:
+    world, podpin = await proven()
+    stuck(world, scheduled=passed(world) - 6)
+    await podpin.look()
+    not_found(world)
+    await podpin.look()
+    assert (world.asked["mount_trouble"], world.asked["exists"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("image", "asked"),
+    [(f"{REPOSITORY}/sidecar@{digest('e')}", 1), ("sidecar:1.0", 0), ("", 0)],
+    ids=["by digest", "by tag", "not known"],
+)
+async def test_an_image_that_podpin_does_not_choose_is_asked_about_where_it_is_exact(image: str, asked: int) -> None:
+    world, podpin = await trying()
+    world.has[digest("e")] = False
+    world.pods = (pod("b", waiting("ErrImagePull", NOT_FOUND, name="sidecar", image=image), ready=False),)
+    await podpin.look()
+    assert world.asked["exists"] == asked
+    assert (world.release == A) == bool(asked)
 
 
 @pytest.mark.parametrize(
@@ -736,6 +789,8 @@ async def test_events_that_cannot_be_read_are_left_to_the_queue() -> None:
         (pod("b", container(ready=False), name="starting", ready=False),),
         (pod("b", waiting("ContainerCreating"), name="leaving", deleting=True),),
         (pod("b", waiting("ContainerCreating"), name="unscheduled", scheduled_at=None),),
+        (replace(pod("b", name="not seen by its kubelet yet", ready=False), containers=()),),
+        (replace(pod("b", waiting("ContainerCreating"), name="ended", ready=False), phase="Failed"),),
         (pod("a", waiting("ErrImagePull", NOT_FOUND), name="old"),),
         (pod("b", waiting("ErrImagePull", "i/o timeout"), name="timeout"),),
         (pod("b", waiting("ErrImagePull", NOT_FOUND, name="sidecar"), name="unmanaged"),),

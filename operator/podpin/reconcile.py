@@ -21,10 +21,10 @@ from podpin.core.health import is_whole
 from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
-from podpin.core.reference import parse_pin, parse_repository
+from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
-from podpin.core.signals import pull_failure, says_not_found
+from podpin.core.signals import missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.status import Status, parse_status, render_status
 from podpin.core.times import read_time
@@ -39,6 +39,8 @@ PATIENCE = 5.0
 """Seconds that a rollout's turn may wait for a registry; no answer is an answer too, and others wait behind it."""
 DENIED_SECONDS = 5.0
 """After how long a write that was forbidden is tried again, at the earliest."""
+MOST_ASKED = 3
+"""Of how many Pods the events are read in one look: those of one release mostly tell the same."""
 BLIND = timedelta(seconds=2)
 """After how long a rollout is looked at again of which podpin has lost sight."""
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -77,7 +79,7 @@ class Cluster(Protocol):
         """A release, whole, from its record."""
 
     async def mount_trouble(self, key: Key, pod: Pod) -> str | None:
-        """What the events of a Pod say of a volume that cannot be mounted."""
+        """What the events of a Pod say of a volume that cannot be mounted, or of a network that it cannot have."""
 
     async def access(
         self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
@@ -257,10 +259,14 @@ class Reconciler:
     async def _questioned(
         self, rollout: Rollout, spec: Spec, seen: Observation, memory: Memory, now: datetime
     ) -> tuple[Observation, timedelta | None]:
-        """Ask further where a Pod's status does not tell enough: the registry about images, events about volumes."""
+        """Ask further where a Pod's status does not tell enough: the registry about images, events about volumes.
+
+        Only while the release is on trial: what has its verdict is not judged again, whatever the answers.
+        """
         release = seen.workload.release if seen.workload else None
+        record = next((record for record in seen.records if record.release == release), None)
         pods = [pod for pod in seen.pods if pod.release == release and not pod.ready and not pod.deleting]
-        if not pods:
+        if not pods or (record is not None and record.verdict is not None):
             memory.answers = None
             return seen, None
         answers = memory.answers = {
@@ -269,43 +275,49 @@ class Reconciler:
         recheck: timedelta | None = None
         gone: set[str] = set()
         told: dict[str, str] = {}
-        pins = {
-            container: image
-            for record in seen.records
-            if record.release == release
-            for container, image in record.images
-        }
+        pins = dict(record.images) if record else {}
+        asked = 0
         for pod in pods:
-            failing = pull_failure(pod) if says_not_found(pod) else None
-            if failing is not None and failing.name in pins:
-                digest = parse_pin(pins[failing.name]).digest
-                if digest not in answers:
-                    answers[digest] = (now, await self._is_gone(rollout.key, spec, pins[failing.name]))
-                if answers[digest][1]:
-                    gone.add(digest)
+            for failing in missing_images(pod):
+                try:
+                    pin = parse_pin(pins.get(failing.name, failing.image))
+                except ReferenceInvalid:
+                    continue
+                if pin.digest not in answers:
+                    answers[pin.digest] = (now, await self._is_gone(rollout.key, spec, pin))
+                if answers[pin.digest][1]:
+                    gone.add(pin.digest)
                 recheck = ASK_AGAIN
-            elif _is_stuck(pod):
+            if _is_stuck(pod):
                 waited = now - (pod.scheduled_at or now)
                 recheck = min(recheck or ASK_AGAIN, SLOW_START - waited if waited < SLOW_START else ASK_AGAIN)
                 if waited < SLOW_START:
                     continue
-                if pod.uid not in answers:
-                    answers[pod.uid] = (now, await self._cluster.mount_trouble(rollout.key, pod))
-                trouble = answers[pod.uid][1]
+                if pod.uid not in answers and asked < MOST_ASKED:
+                    asked += 1
+                    answers[pod.uid] = (now, await self._mount_trouble(rollout.key, pod))
+                trouble = answers[pod.uid][1] if pod.uid in answers else None
                 if isinstance(trouble, str):
                     told[pod.uid] = trouble
         pods_told = tuple(replace(pod, trouble=told[pod.uid]) if pod.uid in told else pod for pod in seen.pods)
         return replace(seen, gone=frozenset(gone), pods=pods_told), recheck
 
-    async def _is_gone(self, key: Key, spec: Spec, image: str) -> bool | None:
+    async def _mount_trouble(self, key: Key, pod: Pod) -> str | None:
+        """What a Pod's events say, where they can be read: it explains, and nothing must wait for it."""
+        try:
+            return await self._cluster.mount_trouble(key, pod)
+        except PodpinError as error:
+            log.info("%s: the events of Pod %s could not be read: %s", key, pod.name, error)
+            return None
+
+    async def _is_gone(self, key: Key, spec: Spec, pin: Pin) -> bool | None:
         """Whether the registry itself says that it has not got an image; None where it does not say."""
-        pin = parse_pin(image)
         try:
             async with asyncio.timeout(PATIENCE):
                 access = await load_access(self._cluster, access_source(key, spec))
                 return not await self._registry.exists(parse_repository(pin.repository), pin.digest, access)
         except (PodpinError, TimeoutError) as error:
-            log.info("%s: whether %s still exists could not be asked: %s", key, image, error)
+            log.info("%s: whether %s still exists could not be asked: %s", key, pin, error)
             return None
 
     # --- act
@@ -319,6 +331,11 @@ class Reconciler:
             rollout = replace(rollout, status=known)
             await self._act(rollout, seen, decide(rollout, seen, self._clock()), stored)
             return
+        except Invalid as error:
+            message = f"the API server refuses podpin's record of a release, which is tried again: {error}"
+            refused = report.stalled(rollout, "RecordRefused", message, self._clock())
+            await self._tell(rollout, render_status(refused.status), stored, refused.notices)
+            raise
         except Denied as error:
             denial = report.denied(rollout, str(error), self._clock())
             await self._tell(rollout, render_status(denial.status), stored, denial.notices)
@@ -491,8 +508,11 @@ def _rests_on_time(action: Action) -> bool:
 
 
 def _is_stuck(pod: Pod) -> bool:
-    """It has a node, and not one of its containers has ever been more than about to be created."""
-    waiting = [c.waiting for c in pod.containers]
-    return pod.scheduled_at is not None and all(
-        reason in ("ContainerCreating", "PodInitializing") for reason in waiting
+    """It has a node, whose kubelet has not got further than being about to create the Pod's containers."""
+    waiting = [container.waiting for container in pod.containers]
+    return (
+        pod.phase == "Pending"
+        and pod.scheduled_at is not None
+        and bool(waiting)
+        and all(reason in ("ContainerCreating", "PodInitializing") for reason in waiting)
     )

@@ -130,8 +130,9 @@ async def test_a_release_is_read_whole_from_its_record_or_not_at_all(server: Api
           {"reason": "FailedMount", "message": "new", "lastTimestamp": None, "eventTime": "2026-03-01T12:00:01.5Z"}],
          "new"),
         ([{"reason": "FailedMount"}], ""),
+        ([{"reason": "FailedCreatePodSandBox", "message": "no network"}], "no network"),
     ],
-    ids=["no events", "others", "the newest", "with a time of its own", "without words"],
+    ids=["no events", "others", "the newest", "with a time of its own", "without words", "no sandbox"],
 )  # fmt: skip
 async def test_a_volume_s_trouble_is_what_the_newest_event_says(
     server: ApiServer, cluster: Cluster, events: list[Any], told: str | None

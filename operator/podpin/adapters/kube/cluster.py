@@ -32,6 +32,8 @@ from podpin.core.workload import owner_reference
 from podpin.errors import Invalid, NotFound, PodpinError
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+NOT_SET_UP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
+"""The reasons of the events that tell why the containers of a Pod are not created."""
 LONGEST_EVENT = 1024
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
@@ -139,12 +141,10 @@ class Cluster:
         return release_from_record(raw["metadata"], raw.get("data") or {})
 
     async def mount_trouble(self, key: Key, pod: Pod) -> str | None:
-        """What the events of a Pod say of a volume that cannot be mounted, or None."""
+        """What the events of a Pod say of a volume that cannot be mounted or a network that it cannot have, or None."""
         query = {"fieldSelector": f"involvedObject.uid={pod.uid},type=Warning", "limit": "50"}
         answer = await self.api.request("GET", f"/api/v1/namespaces/{key.namespace}/events", query=query)
-        troubles = [
-            event for event in answer.get("items") or () if event.get("reason") in ("FailedMount", "FailedAttachVolume")
-        ]
+        troubles = [event for event in answer.get("items") or () if event.get("reason") in NOT_SET_UP]
         newest = max(
             troubles, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None
         )
