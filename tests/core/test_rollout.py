@@ -25,10 +25,10 @@ from tests.builders import (
 
 from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
 from podpin.core.observation import Observation, Resolved, Unresolved
-from podpin.core.release import release_of
+from podpin.core.release import release_of, source_of
 from podpin.core.rollout import decide
 from podpin.core.spec import Problem
-from podpin.core.status import CandidateStatus, RequestsStatus, Status
+from podpin.core.status import CandidateStatus, ImageStatus, RequestsStatus, Status, WorkloadStatus
 from podpin.core.transitions import SIGNALS, TRANSITIONS, State
 from podpin.core.workload import pod_template
 
@@ -325,3 +325,33 @@ def test_old_records_are_pruned_but_never_the_stable_the_running_or_the_wanted_o
 def test_every_state_has_a_row_of_transitions_and_every_signal_is_heeded_somewhere() -> None:
     assert set(TRANSITIONS) == set(State)
     assert {signal for heeded in TRANSITIONS.values() for signal in heeded} == set(SIGNALS)
+
+
+def test_the_choice_that_podpin_died_over_stands_until_the_registry_answers() -> None:
+    """It had applied b and died before its status said so: nobody goes back to a, now or at the look after this one."""
+    before = Status(
+        images=(image_status("a"),),
+        workload=WorkloadStatus(name="web", uid="d1", generation=2, intent="-", release=release_id("a")),
+    )
+    world = seen(None, workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b")))
+    decision = decide(rollout(status=before), world, at(13))
+    assert [type(action).__name__ for action in decision.actions] == ["Judge"]
+    assert [image.digest for image in decision.status.images] == [digest("b")]
+    judged = replace(world, records=(record("a", "Stable"), record("b", "Stable", 2)))
+    caught_up = decision.status.model_copy(
+        update={"workload": WorkloadStatus(name="web", uid="d1", generation=3, intent="-", release=release_id("b"))}
+    )
+    assert decide(rollout(status=caught_up), judged, at(14)).actions == ()
+
+
+def image_status(letter: str) -> ImageStatus:
+    """The choice of a version, as status has it."""
+    image = spec().images[0]
+    return ImageStatus(
+        container="app",
+        repository=image.repository,
+        tag=f"1.0.{ord(letter) - 97}",
+        digest=digest(letter),
+        resolved_at=at(0),
+        source=source_of(image),
+    )

@@ -18,10 +18,10 @@ from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, 
 from podpin.core.health import Blocked, Health, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Resolved
 from podpin.core.readiness import Settled
-from podpin.core.reference import pin
+from podpin.core.reference import parse_pin, pin
 from podpin.core.release import Record, Release, release_of, source_of
 from podpin.core.spec import Problem, Spec
-from podpin.core.status import CandidateStatus, RefusedStatus, RequestsStatus
+from podpin.core.status import CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
 from podpin.core.transitions import State, World, order_of, settle, state_of, target_of
 from podpin.core.workload import intent_of
 
@@ -42,6 +42,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
     # A rollout that was deleted and made again has nothing to do with the records of the one before.
     seen = replace(seen, records=tuple(record for record in seen.records if record.owner in (None, rollout.uid)))
+    rollout = _caught_up(rollout, rollout.spec, seen, now)
+    assert isinstance(rollout.spec, Spec)
     wanted = wanted_release(rollout, rollout.spec, seen)
     candidate = _clocked(rollout, seen, now)
     records = {record.release: record for record in seen.records}
@@ -97,13 +99,7 @@ def wanted_release(rollout: Rollout, spec: Spec, seen: Observation) -> Release |
 
     A registry that does not answer, or has lost the tag, changes nothing: the last choice for the same policy stands.
     """
-    sources = {image.container: source_of(image) for image in spec.images}
-    told = {
-        image.container: pin(image.repository, image.tag, image.digest)
-        for image in rollout.status.images
-        if image.source == sources.get(image.container)
-    }
-    last = _untold_choice(rollout, spec, seen, told) or told
+    last = _told(rollout, spec)
     pins: list[tuple[str, str]] = []
     for image in spec.images:
         new = seen.images.get(image.container)
@@ -118,20 +114,48 @@ def wanted_release(rollout: Rollout, spec: Spec, seen: Observation) -> Release |
     return release_of(spec, tuple(pins))
 
 
-def _untold_choice(rollout: Rollout, spec: Spec, seen: Observation, told: Mapping[str, str]) -> Mapping[str, str]:
-    """The choice that podpin died over: it had applied a newer release, and could not say so in status any more.
+def _told(rollout: Rollout, spec: Spec) -> dict[str, str]:
+    """The choices for this spec that status tells, as pins by container."""
+    sources = {image.container: source_of(image) for image in spec.images}
+    return {
+        image.container: pin(image.repository, image.tag, image.digest)
+        for image in rollout.status.images
+        if image.source == sources.get(image.container)
+    }
+
+
+def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -> Rollout:
+    """The rollout with the choice in its status that podpin died over: it had applied a newer one, and not yet said so.
 
     Such a one shows in that another release runs than status says was applied last. Where the choice in status was
     rejected, that release was not chosen but gone back to.
     """
     workload, written = seen.workload, rollout.status.workload
     if workload is None or written is None or workload.release == written.release:
-        return {}
+        return rollout
     records = {record.release: record for record in seen.records}
-    running, chosen = records.get(workload.release or ""), records.get(release_of(spec, tuple(told.items())).id)
-    if running is None or running.spec_hash != release_of(spec, ()).spec_hash:
-        return {}
-    return {} if chosen is not None and chosen.is_rejected else dict(running.images)
+    told = records.get(release_of(spec, tuple(_told(rollout, spec).items())).id)
+    running = records.get(workload.release or "")
+    if (
+        running is None
+        or running.spec_hash != release_of(spec, ()).spec_hash
+        or (told is not None and told.is_rejected)
+    ):
+        return rollout
+    pins = {container: parse_pin(image) for container, image in running.images}
+    images = tuple(
+        ImageStatus(
+            container=image.container,
+            repository=image.repository,
+            tag=pins[image.container].tag,
+            digest=pins[image.container].digest,
+            resolved_at=running.created or now,
+            source=source_of(image),
+        )
+        for image in spec.images
+        if image.container in pins
+    )
+    return replace(rollout, status=rollout.status.model_copy(update={"images": images}))
 
 
 def _health(
