@@ -37,7 +37,7 @@ ROOT: Final = Path(__file__).parent.parent.parent
 CRD: Final = ROOT / "crds" / "imagerollouts.podpin.dev.yaml"
 RIGHTS: Final = ROOT / "manifests" / "rbac.yaml"
 ACCOUNT: Final = "system:serviceaccount:podpin-system:podpin"
-AT_ONCE: Final = {"stage": 16, "bare_stage": 6}
+AT_ONCE: Final = {"stage": 12, "bare_stage": 6}
 """How many tests of a group are under way at the same time: more would only wait for each other's Pods and programs."""
 
 

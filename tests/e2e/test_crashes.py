@@ -107,9 +107,13 @@ def play(stage: Stage, podpin: Program, proxy: FaultProxy, act: str, shots: Sequ
 
 
 def settled(stage: Stage) -> bool:
-    """Nothing is under way: the Pods are those that are wanted, and podpin has said its last word."""
-    told = stage.status().get("running", {}).get("ready") == "1/1" and stage.condition("Resolved")
-    return bool(told and stage.deployment()) and len(stage.pods()) == 1
+    """Nothing is under way: the Pods are those that are wanted, podpin has said its last word, and it has been seen."""
+    status, deployment = stage.status(), stage.deployment()
+    told = status.get("running", {}).get("ready") == "1/1" and stage.condition("Resolved")
+    if not told or not deployment or len(stage.pods()) != 1:
+        return False
+    seen = deployment["spec"]["template"]["metadata"]["labels"][RELEASE], deployment["metadata"]["generation"]
+    return seen == (status["stable"]["release"], status["workload"]["generation"])
 
 
 def the_end(stage: Stage, act: str) -> dict[str, Any]:

@@ -67,7 +67,9 @@ ROWS = [
     Row("it crashes again and again", ("CrashLooping",), "crash", words="exited 3 times or more, last with code 1"),
     Row("it takes too much memory", ("OutOfMemory",), "oom", prepare=limit_memory, words="more memory than its limit"),
     Row("its init container fails", ("InitContainerFailed",), "unready", prepare=check_page_first, words="check"),
-    Row("it is never ready", ("ProgressDeadlineExceeded",), "unready", rollout=("6s", "1s"), words="progress deadline"),
+    Row(
+        "it is never ready", ("ProgressDeadlineExceeded",), "unready", rollout=("10s", "1s"), words="progress deadline"
+    ),
     Row(
         "it loses its readiness while baking",
         ("ReadinessLost",),

@@ -42,6 +42,7 @@ def test_a_version_is_picked_up_a_bad_one_rolled_back_and_a_fixed_one_taken(stag
     assert ready["status"] == "True"
     stage.assert_untouched(serving)
 
+    stage.change({"spec": {"rollout": {"progressDeadline": "60s"}}})
     stage.push("1.2.1")
     stage.look()
     stage.until_stable("1.2.1")
