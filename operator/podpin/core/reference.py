@@ -31,6 +31,7 @@ _PATH: Final = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _SHA256: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _ANY_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}", re.ASCII)
+_SIGNATURE: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
 _IDENTIFIER: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -113,6 +114,15 @@ def parse_reference(text: str) -> Reference:
             f"{_quote(digest)} is not a digest that podpin knows; write sha256: and 64 lowercase hexadecimal digits.",
         )
     return Reference(host, path, tag, digest if at else None)
+
+
+def is_signature(tag: str) -> bool:
+    """Whether what a tag names is no image but belongs to one.
+
+    Signatures, attestations and SBOMs are kept under tags too: in cosign's layout, and as the fallback of the referrers
+    API.
+    """
+    return tag.startswith("sha256-") and _SIGNATURE.fullmatch(tag) is not None
 
 
 def parse_repository(text: str) -> Repository:

@@ -8,7 +8,6 @@ wrong often enough. What is pinned is the digest at the top: the index's where t
 from __future__ import annotations
 
 import random
-import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -21,7 +20,7 @@ from podpin.adapters.registry.limits import Limits
 from podpin.adapters.registry.manifest import ACCEPT, is_web_page, prove_manifest, read_object
 from podpin.adapters.registry.paging import next_page
 from podpin.adapters.registry.transport import Answer, Transport, authority, same_origin
-from podpin.core.reference import ReferenceInvalid, parse_digest, parse_tag
+from podpin.core.reference import ReferenceInvalid, is_signature, parse_digest, parse_tag
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_ATTACHED: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
 _DIGEST_HEADER: Final = "Docker-Content-Digest"
 _API_HEADER: Final = "Docker-Distribution-Api-Version"
 _MANIFEST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: ACCEPT}
@@ -271,7 +269,7 @@ def _tags_of(answer: Answer) -> list[str]:
     listed = content["tags"] or []
     if not isinstance(listed, list):
         raise Untrusted(f"The registry at {host} answers with what is no list of tags.")
-    return [tag for tag in listed if isinstance(tag, str) and _is_tag(tag) and not _ATTACHED.fullmatch(tag)]
+    return [tag for tag in listed if isinstance(tag, str) and _is_tag(tag) and not is_signature(tag)]
 
 
 def _is_tag(text: str) -> bool:

@@ -6,11 +6,11 @@ A policy is a pure function from a repository's tags to a choice. Everybody else
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from podpin.core.policy import digest, semver, tag
 from podpin.core.policy.choice import Choice, NoMatch
+from podpin.core.reference import is_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,9 +48,6 @@ POLICIES: Final[Mapping[str, Kind]] = {
 }
 """Every policy by its field in the spec's `policy`."""
 
-# Signatures, attestations and SBOMs are kept under tags too (cosign's layout, and the fallback of the referrers API).
-_SIGNATURE: Final = re.compile(r"sha256-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?", re.ASCII)
-
 
 def choose(policy: Policy, tags: Sequence[str]) -> Choice | NoMatch:
     """The tag, or the digest, that the policy takes. `tags` may be empty where `needs_tags` says that none are needed.
@@ -59,7 +56,7 @@ def choose(policy: Policy, tags: Sequence[str]) -> Choice | NoMatch:
     `check` finds fault with.
     """
     kind, spec = _find(policy)
-    return kind.choose(spec, [tag for tag in tags if not _is_signature(tag)] if kind.NEEDS_TAGS else tags)
+    return kind.choose(spec, [tag for tag in tags if not is_signature(tag)] if kind.NEEDS_TAGS else tags)
 
 
 def advance(policy: Policy, chosen: str | None, new: Choice | NoMatch) -> Choice | NoMatch:
@@ -88,10 +85,6 @@ def needs_tags(policy: Policy) -> bool:
 def needs_registry(policy: Policy) -> bool:
     """Whether anything has to be asked of the registry at all."""
     return _find(policy)[0].NEEDS_REGISTRY
-
-
-def _is_signature(tag: str) -> bool:
-    return tag.startswith("sha256-") and _SIGNATURE.fullmatch(tag) is not None
 
 
 def _find(policy: Policy) -> tuple[Kind, Any]:
