@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CATALOGUE: Final = (ROOT / "docs" / "reasons.md").read_text()
-PLACE_OF_REASON: Final = {"Finding": 0, "Failed": 0, "Problem": 0, "Unresolved": 0, "Notice": 1, "Say": 1}
+PLACE_OF_REASON: Final = {"Finding": 0, "Failed": 0, "Problem": 0, "Unresolved": 0, "Notice": 1, "Say": 1, "stalled": 1}
 """Which argument of these is the reason."""
 
 
@@ -31,7 +31,7 @@ def reasons_in_code() -> Iterator[str]:
     for tree in trees:
         for node in ast.walk(tree):
             match node:
-                case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=args, keywords=keywords):
                     place = PLACE_OF_REASON.get(name, len(args))
                     given = [*args[place : place + 1], *(one.value for one in keywords if one.arg == "reason")]
                 case ast.Dict(keys=[*keys], values=given) if any(
@@ -57,6 +57,7 @@ def named_texts(tree: ast.Module) -> Iterator[tuple[str, str]]:
 def test_reasons_are_found_in_every_place_where_the_code_has_them() -> None:
     found = set(reasons_in_code())
     assert {"RolledOut", "CrashLooping", "ProgressDeadlineExceeded", "ContainerNotFound", "RequestRefused"} <= found
+    assert {"InternalError", "RecordRefused"} <= found
     assert {"TagNotFound", "RegistryDenied", "RepositoryNotFound", "SecretMissing", "RollbackRequested"} <= found
     assert all(re.fullmatch(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*", reason) for reason in found), found
 
