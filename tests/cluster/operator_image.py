@@ -131,7 +131,7 @@ def _make_base(target: Path) -> None:
         for useless in ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/lib/apt", "var/cache"):
             shutil.rmtree(root / useless, ignore_errors=True)
         authorities = sorted((root / "usr/share/ca-certificates").rglob("*.crt"))
-        # Not by way of usr/lib/ssl/cert.pem: that is a link to an absolute path, and would lead out to this machine's own.
+        # Not by way of usr/lib/ssl/cert.pem: that is a link to an absolute path, and leads to this machine's own.
         bundle = root / "etc/ssl/certs/ca-certificates.crt"
         bundle.parent.mkdir(parents=True, exist_ok=True)
         bundle.write_text("".join(file.read_text() for file in authorities))
