@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import selectors
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from podpin.poller import (
     Poller,
     Wish,
 )
+from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -39,30 +39,6 @@ SHOP = AccessSource("shop")
 BANK = AccessSource("bank", pull_secrets=("bank-registry",))
 ONE = Key("shop", "one")
 TWO = Key("shop", "two")
-
-
-class Jumping(selectors.SelectSelector):
-    """Where a loop would sleep, its clock jumps."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "nothing will ever happen again"
-            self.now += timeout
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.clock = Jumping()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
 
 
 def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:

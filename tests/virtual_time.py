@@ -24,7 +24,7 @@ class _Jumping(selectors.SelectSelector):
         return ready
 
 
-class _VirtualLoop(asyncio.SelectorEventLoop):
+class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self.clock = _Jumping()
         super().__init__(self.clock)
@@ -38,7 +38,7 @@ def in_virtual_time(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable
 
     @functools.wraps(story)
     def test(*arguments: Any, **named: Any) -> None:
-        with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
             runner.run(story(*arguments, **named))
 
     return test

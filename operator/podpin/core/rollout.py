@@ -52,7 +52,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     before = World(
         running=workload.release if workload else None,
         records=records,
-        # What the API server has refused is not wanted for now: whatever runs is judged as if nobody had asked for it.
+        # What the API server has refused counts as not wanted: what runs is judged as if nobody had asked for it.
         wanted=None if wanted and _intent(rollout.spec, wanted, records) in _refused(refusal) else wanted,
         health=None,
         way_back=rollout.spec.rollback.enabled,
