@@ -44,6 +44,8 @@ def main() -> None:
         f"{(time.perf_counter() - begun) / 60:.1f} minutes. Peers: Keel, Argo Rollouts, Flux reflector, Flagger, plain "
         "Deployments, on a machine like the project's."
     )
+    if os.getloadavg()[1] > 2 * (os.cpu_count() or 1):
+        print("This machine was busy with other things: trust the counts and the ratios, not the seconds.")
     if arguments.json:
         figures.write_json(arguments.json, made, missing)
     for sentence in missing:

@@ -102,7 +102,7 @@ class Figure:
 
 def count(key: str, value: float, most: float | None = None) -> Figure:
     """A figure that is a number as it stands."""
-    return Figure(key, value, f"{value:,.0f}" if value == round(value) else f"{value:,.2f}", most=most)
+    return Figure(key, value, f"{value:,.0f}" if value == round(value) else f"{value:,.4g}", most=most)
 
 
 def noted(figure: Figure, note: str) -> Figure:
@@ -138,6 +138,12 @@ def latency(key: str, samples: Sequence[float], bare: Sequence[float] = ()) -> F
     high_ratio = percentile(samples, 99) / percentile(bare, 99) if bare else None
     text = f"{middle:.0f} ms, p99 {high:.0f} ms"
     return Figure(key, high, text, ratio, high_ratio, samples={"podpin": samples, "bare": bare})
+
+
+def median(key: str, samples: Sequence[float]) -> Figure:
+    """Times in seconds, where the budget is about the usual one."""
+    figure = latency(key, samples)
+    return replace(figure, value=statistics.median(samples) * 1000)
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
