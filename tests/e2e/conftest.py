@@ -6,6 +6,9 @@ namespaces. Those that take `bare_stage` do the same among themselves, while no 
 A test that takes `lone_stage` has the shared podpin, and everybody else has left.
 
 A test that is begun this way may take its parameters and its stage, and no other fixture.
+
+While writing tests: PODPIN_CLUSTER names a cluster that runs already, PODPIN_E2E_LOGS a folder for podpin's logs, and
+PODPIN_E2E_KEEP=1 leaves the namespaces as they are. A failed test's stage is kept and its story told in any case.
 """
 
 from __future__ import annotations

@@ -233,8 +233,21 @@ class Stage:
         ]
         return [event for event in sorted(found, key=version_of) if reason in ("", event["reason"])]
 
+    def mark(self) -> int:
+        """Where the audit log ends now that all that has been seen so far stands in it: lines come a little late."""
+        path, before = f"/api/v1/namespaces/{self.namespace}?mark={next(_TOKENS)}", self.cluster.audit.position()
+        self.cluster.kubectl("get", "--raw", path)
+        wait_for(
+            lambda: any(one.uri == path for one in self.cluster.audit.requests(since=before)),
+            20,
+            "the audit log to catch up",
+            every=0.02,
+        )
+        return self.cluster.audit.position()
+
     def writes(self, since: int | None = None) -> list[Entry]:
         """podpin's writes here, events aside, from the audit log."""
+        self.mark()
         begun = self.begun if since is None else since
         found = self.cluster.audit.writes(AGENT, since=begun, namespace=self.namespace)
         return [one for one in found if one.resource != "events"]

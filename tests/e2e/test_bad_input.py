@@ -149,7 +149,7 @@ def test_the_user_is_told(stage: Stage, row: Row) -> None:
     assert not stage.pods()
     if stage.cluster.can("audit"):
         wrote = len(stage.writes())
-        stays(3, lambda: len(stage.writes()) == wrote, "nothing more is written")
+        stays(3, lambda: len(stage.writes()) == wrote, "nothing more is written", every=0.5)
         assert wrote <= 3, "the record, what was refused, and the answer"
     stage.until(lambda: stage.events(row.reason), "the event")
     assert len(stage.events(row.reason)) == 1

@@ -112,8 +112,8 @@ def settled(stage: Stage) -> bool:
     told = status.get("running", {}).get("ready") == "1/1" and stage.condition("Resolved")
     if not told or not deployment or len(stage.pods()) != 1:
         return False
-    runs: str = deployment["spec"]["template"]["metadata"]["labels"][RELEASE]
-    return runs == status["stable"]["release"]
+    runs, stable = deployment["spec"]["template"]["metadata"]["labels"][RELEASE], status["stable"]["release"]
+    return bool(runs == stable)
 
 
 def the_end(stage: Stage, act: str) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def test_what_others_add_to_the_deployment_stays_and_costs_no_write(stage: Stage
     stage.push("1.0.0")
     stage.apply(stage.rollout())
     stage.until_stable("1.0.0")
-    before = stage.cluster.audit.position()
+    before = stage.mark()
     stage.kubectl("annotate", "deployment", "web", "example.com/owner=me")
     stage.kubectl("patch", "deployment", "web", "--type=merge", "-p", json.dumps({"spec": {"revisionHistoryLimit": 3}}))
     stage.look()
@@ -79,7 +79,7 @@ def test_an_autoscaler_may_own_the_replicas(stage: Stage) -> None:
     stage.push("1.0.0")
     stage.apply(stage.rollout(workload={"replicas": None}))
     stage.until_stable("1.0.0")
-    before = stage.cluster.audit.position()
+    before = stage.mark()
     stage.kubectl("scale", "deployment/web", "--replicas=3")
     stage.until(lambda: stage.status()["readyReplicas"] == 3, "three Pods to be counted")
     assert {(one.resource, one.subresource) for one in stage.writes(before)} == {("imagerollouts", "status")}

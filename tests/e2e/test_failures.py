@@ -184,7 +184,7 @@ def test_nothing_happens_when_there_is_nothing_new(stage: Stage) -> None:
     stage.push("0.9.0")
     stage.apply(stage.rollout())
     stage.until_stable("1.0.0")
-    serving, before = stage.serving(), stage.cluster.audit.position()
+    serving, before = stage.serving(), stage.mark()
     stage.push("0.9.1")
     stage.push("not-a-version")
     stage.registry.tag(stage.repository, "1.0.0", "1.0.0")

@@ -32,14 +32,14 @@ def test_a_good_version_costs_five_writes_and_a_bad_one_three_more_to_go_back(st
     stage.push("1.0.0")
     stage.apply(stage.rollout())
     stage.until_stable("1.0.0")
-    good = stage.cluster.audit.position()
+    good = stage.mark()
     stage.push("1.1.0")
     stage.look()
     stage.until_stable("1.1.0")
     assert [(one.resource, one.subresource) for one in stage.writes(good)] == [
         RECORD, WORKLOAD, STATUS, RECORD, STATUS,
     ]  # fmt: skip
-    bad = stage.cluster.audit.position()
+    bad = stage.mark()
     stage.push("1.2.0", "missing_binary")
     stage.look()
     stage.until_says("RolledBack")
@@ -205,7 +205,7 @@ def test_a_quiet_cluster_is_never_written_to(lone_stage: Stage) -> None:
     )
     stage.until(lambda: stage.events("Rejected", "first-failed"), "the last event")
 
-    before, asked = stage.cluster.audit.position(), stage.registry.position()
+    before, asked = stage.mark(), stage.registry.position()
     stays(QUIET_SECONDS, lambda: not stage.cluster.audit.writes(AGENT, since=before), "nothing is written", every=1)
     reads = stage.cluster.audit.requests(AGENT, since=before)
     others = [one.uri for one in reads if one.verb != "watch" and one.resource not in ("secrets", "serviceaccounts")]
