@@ -73,7 +73,7 @@ def record(letter: str, result: str | None = None, order: int = 1, wish: Spec | 
     if result is not None:
         reason = "RolledOut" if result == "Stable" else "CrashLooping"
         verdict = Verdict(result, order, reason, "it was so", at(0), at(order))  # type: ignore[arg-type]
-    return Record(release.id, release.spec_hash, images(letter), verdict, created=at(0), **fields)
+    return Record(release.id, release.spec_hash, images(letter), verdict, created=at(0), **{"owner": UID, **fields})
 
 
 def workload(letter: str, wish: Spec | None = None, *, ready: bool = True, **fields: Any) -> Workload:

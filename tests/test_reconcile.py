@@ -812,7 +812,7 @@ async def test_when_to_look_again_is_the_earliest_reason_to() -> None:
     assert await podpin.look() is None
     world.push("b")
     await podpin.settle()
-    assert await podpin.look() == timedelta(seconds=30)
+    assert await podpin.look() == timedelta(seconds=60)
     later(world, 2)
     world.become_ready()
     await podpin.settle()

@@ -163,7 +163,7 @@ class World(RuleBasedStateMachine):
                 return
             match action:
                 case Write(release, record):
-                    self.records.setdefault(release.id, record)
+                    self.records.setdefault(release.id, replace(record, owner=UID))
                     self.templates.setdefault(release.id, release)
                 case Judge(record):
                     self.records[record.release] = record

@@ -95,6 +95,7 @@ ROWS = [
     Row("gives a new Pod of the stable release until the deadline", seen("a", workload=workload("a", ready=False), pods=(pod("a", container(ready=False)),), records=(record("a", "Stable"),)), [], "Unknown Progressing", now=59),
     Row("calls it degraded when a new Pod of the stable release does not come up", seen("a", workload=workload("a", ready=False), pods=(pod("a", container(ready=False)),), records=(record("a", "Stable"),)), [], "False Degraded", now=60),
     Row("knows nothing of the records of a rollout that had its name before", seen("b", records=(record("a", "Stable", owner="another"), record("b", "Rejected", 2, owner="another"))), ["write b", "apply b"], "Unknown Progressing"),
+    Row("knows nothing of records that were orphaned, either", seen("b", records=(record("b", "Rejected", 2, owner=None),)), ["write b", "apply b"], "Unknown Progressing"),
     Row("judges nothing where no replicas are wanted", seen("a", workload=workload("a", replicas=0, total=0, updated=0, available=0), records=(record("a"),)), [], "True ScaledToZero", now=5000),
     # a rejected release is wanted
     Row("holds the stable release against a rejected one", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"), record("b", "Rejected", 2))), [], "True RolledBack", events=[]),

@@ -27,7 +27,7 @@ from podpin.core.signals import (
     pull_explanation,
 )
 
-PATIENCE: Final = timedelta(seconds=30)
+PATIENCE: Final = timedelta(minutes=2)
 """How long the cluster's controllers may take for their part, before podpin says that it is they who are waited for."""
 
 

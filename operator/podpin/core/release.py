@@ -95,7 +95,7 @@ class Record:
     request: str | None = None
     created: datetime | None = None
     owner: str | None = None
-    """The uid of the rollout that it belongs to; None for one that is not written yet."""
+    """The uid of the rollout that it belongs to; None for one that is not written yet, or has been orphaned."""
 
     @property
     def is_stable(self) -> bool:

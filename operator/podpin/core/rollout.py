@@ -41,7 +41,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         message = f"{taken}: rename the rollout, or delete that Deployment"
         return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
     # A rollout that was deleted and made again has nothing to do with the records of the one before.
-    seen = replace(seen, records=tuple(record for record in seen.records if record.owner in (None, rollout.uid)))
+    seen = replace(seen, records=tuple(record for record in seen.records if record.owner == rollout.uid))
     rollout = _caught_up(rollout, rollout.spec, seen, now)
     assert isinstance(rollout.spec, Spec)
     wanted = wanted_release(rollout, rollout.spec, seen)
