@@ -116,7 +116,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         kubeconfig=given.kubeconfig,
         context=given.context,
         namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
-        insecure_registries=frozenset(listed("insecure-registry", given.insecure_registry)),
+        insecure_registries=_hosts(listed("insecure-registry", given.insecure_registry), run.error),
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         health_address=given.health_address,
         log_format=given.log_format,
@@ -144,6 +144,13 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _hosts(hosts: Sequence[str], refuse: Callable[[str], NoReturn]) -> frozenset[str]:
+    for host in hosts:
+        if "/" in host:
+            refuse(f"argument --insecure-registry: must be HOST or HOST:PORT, without a scheme or a path, not {host!r}")
+    return frozenset(hosts)
 
 
 def _realms(pairs: Sequence[str], refuse: Callable[[str], NoReturn]) -> Mapping[str, frozenset[str]]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from tests.builders import (
+    REPOSITORY,
+    START,
     at,
     container,
     digest,
@@ -47,6 +49,19 @@ def candidate(letter: str, started: float = 0) -> Status:
     )
 
 
+def chosen(letter: str) -> Status:
+    """The choice that the last look at the registry left behind, for the spec as it is."""
+    tag = f"1.0.{ord(letter) - 97}"
+    source = source_of(spec().images[0])
+    return Status(
+        images=(
+            ImageStatus(
+                container="app", repository=REPOSITORY, tag=tag, digest=digest(letter), resolved_at=START, source=source
+            ),
+        )
+    )
+
+
 @dataclass(frozen=True)
 class Row:
     says: str
@@ -65,7 +80,7 @@ ROWS = [
     Row("starts the first release, on record first", seen("a"), ["write a", "apply a"], "Unknown Progressing", events=["Progressing"]),
     Row("says so when the registry gives nothing", seen(None, images={"app": DOWN}), [], "False RegistryUnavailable"),
     Row("brings the stable release back when its workload is gone", seen("a", records=(record("a", "Stable"),)), ["apply a"], "Unknown Progressing"),
-    Row("brings the stable release back while the registry is down", seen(None, images={"app": DOWN}, records=(record("a", "Stable"),)), ["apply a"], "Unknown Progressing"),
+    Row("brings the stable release back while the registry is down", seen(None, images={"app": DOWN}, records=(record("a", "Stable"),)), ["apply a"], "Unknown Progressing", rollout(status=chosen("a"))),
     Row("brings the stable release back, not the rejected one", seen("b", records=(record("a", "Stable"), record("b", "Rejected", 2))), ["apply a"], "Unknown RollingBack"),
     # a candidate is tried
     Row("lets a candidate come up", seen("b", workload=workload("b", ready=False), pods=(pod("b", container(ready=False)), *pods("a")), records=(record("a", "Stable"), record("b"))), [], "Unknown Progressing", rollout(status=candidate("b"))),
@@ -73,19 +88,20 @@ ROWS = [
     Row("makes a healthy candidate the stable release", seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), ["stable b"], "True RolledOut", events=["RolledOut"]),
     Row("rejects a failing candidate and goes back, verdict first", seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledBack", events=["Rejected", "RolledBack"]),
     Row("leaves a failing first release, there being nothing to go back to", seen("a", workload=workload("a", ready=False), pods=(pod("a", CRASHING),), records=(record("a"),)), ["reject a"], "False Rejected", events=["Rejected"]),
+    Row("is not ready when the changed spec asks for what there is not", seen("a", images={"app": Unresolved("TagNotFound", "no such tag")}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "False TagNotFound"),
     Row("leaves a failing release where rollback is switched off", seen("b", workload=workload("b", NO_WAY_BACK, ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b"], "False Rejected", rollout(NO_WAY_BACK)),
     Row("gives up a candidate for a newer release", seen("c", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["write c", "apply c"], "Unknown Progressing", rollout(status=candidate("b"))),
     Row("keeps what was proven in the moment that a newer release came", seen("c", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), ["stable b", "write c", "apply c"], "Unknown Progressing"),
     Row("goes back at once when the stable release is wanted again", seen("a", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["apply a"], "True RolledOut"),
     Row("goes back when what is wanted now was rejected before", seen("c", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"), record("c", "Rejected", 2))), ["apply a"], "True RolledBack"),
-    Row("goes on judging a candidate while the registry is down", seen(None, images={"app": DOWN}, workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledOut"),
+    Row("goes on judging a candidate while the registry is down", seen(None, images={"app": DOWN}, workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable"), record("b"))), ["reject b", "apply a"], "True RolledBack", rollout(status=chosen("b"))),
     Row("writes the record that is missing of what runs and is wanted", seen("a", workload=workload("a"), pods=pods("a")), ["write a"], "Unknown Progressing"),
     # the stable release runs
     Row("does nothing where all is as it should be", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", events=[]),
     Row("starts a newer release", seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["write b", "apply b"], "Unknown Progressing"),
     Row("starts a changed template", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["write a'", "apply a'"], "Unknown Progressing", rollout(OTHER)),
     Row("tries an older stable release anew when it is wanted", seen("a", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", "Stable", 2))), ["apply a"], "Unknown Progressing"),
-    Row("does nothing while the registry is down", seen(None, images={"app": DOWN}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", events=["RegistryUnavailable"]),
+    Row("does nothing while the registry is down", seen(None, images={"app": DOWN}, workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), [], "True RolledOut", rollout(status=chosen("a")), events=["RegistryUnavailable"]),
     Row("applies a changed number of replicas without a new release", seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),)), ["apply a"], "True RolledOut", rollout(spec(workload={"replicas": 3}))),
     Row("mends what somebody changed", seen("a", workload=workload("a", drifted=True), pods=pods("a"), records=(record("a", "Stable"),)), ["apply a"], "True RolledOut"),
     Row("does not roll back a stable release that falls ill later", seen("a", workload=workload("a", ready=False), pods=(pod("a", container(ready=False), ready_changed=at(30), phase="Running"),), records=(record("e", "Stable"), record("a", "Stable", 2))), [], "False Degraded", now=45),
@@ -220,6 +236,20 @@ def test_a_verdict_that_never_got_into_status_is_found_in_the_records() -> None:
     assert [entry.release for entry in status.rejected] == [release_id("b")]
     assert status.stable is not None
     assert status.stable.release == release_id("a")
+
+
+def test_a_failed_first_release_that_comes_up_after_all_is_looked_at_again_when_it_has_baked() -> None:
+    world = seen("a", workload=workload("a"), pods=pods("a"), records=(record("a", "Rejected"),))
+    baking = decision(rollout(), world, 12)
+    assert baking.actions == ()
+    assert baking.recheck_at == at(13)
+
+
+def test_putting_back_and_making_anew_are_told_by_events() -> None:
+    drifted = seen("a", workload=workload("a", drifted=True), pods=pods("a"), records=(record("a", "Stable"),))
+    assert [notice.reason for notice in decision(rollout(), drifted).notices] == ["DriftCorrected"]
+    gone = seen("a", records=(record("a", "Stable"),))
+    assert [notice.reason for notice in decision(rollout(), gone).notices] == ["WorkloadRestored"]
 
 
 def test_a_stable_image_that_the_registry_lost_is_warned_of_while_it_is_so() -> None:

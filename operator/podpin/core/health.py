@@ -25,6 +25,7 @@ from podpin.core.signals import (
     had_been_ready,
     missing_images,
     pull_explanation,
+    unready,
 )
 
 PATIENCE: Final = timedelta(minutes=2)
@@ -166,6 +167,7 @@ def _judge(
         return Waiting(deadline, explanation)
     if shared:
         return Blocked(shared)
+    explanation = explanation or next((unready(pod) for pod in pods if not pod.ready), None)
     told = f": {explanation.message}" if explanation else ""
     return Failing(Finding("ProgressDeadlineExceeded", f"not all Pods became ready before the progress deadline{told}"))
 

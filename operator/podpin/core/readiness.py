@@ -105,6 +105,7 @@ def say_of(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Sa
                 "Rejected",
                 f"{name} failed ({why}); {back}, so it is left as it is until a new image, a changed spec or a retry",
                 stalled=True,
+                recheck_at=settled.health.until if isinstance(settled.health, Baking) else None,
             )
         case State.NOTHING:
             return _say_nothing(seen, settled)
@@ -172,6 +173,12 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         asked, reason, message = False, "RolledOut", runs
     if workload is not None and workload.release == stable.release and workload.replicas == 0:
         return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
+    trouble = trouble_of(seen)
+    if settled.wanted is None and trouble is not None:
+        # Not even an older choice holds for this spec: the user has changed it, and waits for something that is not there.
+        return Say(
+            "False", trouble.reason, f"{runs}; the changed spec cannot be met: {trouble.message}", reconciling=True
+        )
     if _serves(seen, stable.release):
         return Say("False" if asked else "True", reason, message, stalled=asked)
     recheck = _grace_ends(spec, seen, stable.release, now)

@@ -66,6 +66,9 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     world = _adopt(world, wanted)
     wished = _actions(rollout.spec, seen, before, world)
     actions = tuple(one for one in wished if not (isinstance(one, Apply) and one.intent in _refused(refusal)))
+    if workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions):
+        message = "Somebody changed fields of the Deployment that are podpin's; they were put back"
+        world = world.say(Notice("Warning", "DriftCorrected", message))
     settled = Settled(
         state=state_of(world),
         running=world.running,

@@ -325,6 +325,25 @@ FAILURE_SIGNALS: tuple[Signal, ...] = (
 )
 
 
+def unready(pod: Pod) -> Finding:
+    """The last obstacle of a Pod that did not become ready in time, in words."""
+    for container in (c for c in pod.containers if not c.ready and not (c.init and c.ended and not c.ended.exit_code)):
+        if container.running_since is not None:
+            why = f"container {container.name} runs, but its readiness probe does not succeed"
+            return Finding(
+                "ProgressDeadlineExceeded", why if pod.probed else f"container {container.name} runs, but is not ready"
+            )
+        run = container.ended or container.last
+        if run is not None:
+            return Finding(
+                "ProgressDeadlineExceeded",
+                f"container {container.name} exited with code {run.exit_code} ({run.reason})",
+            )
+        if container.waiting:
+            return Finding("ProgressDeadlineExceeded", f"container {container.name} waits ({container.waiting})")
+    return Finding("ProgressDeadlineExceeded", "a Pod did not become ready")
+
+
 PULL_TROUBLES: Final = frozenset({"ImagePullDenied", "ImagePullUntrusted", "ImagePullFailed", "RegistryDisagrees"})
 """What is told at once, though the release is judged by the deadline."""
 

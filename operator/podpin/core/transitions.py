@@ -216,9 +216,12 @@ def _return(world: World) -> World:
     """Let the stable release run again."""
     stable = world.stable
     assert stable is not None
-    world = world.say(
-        Notice("Normal", "RolledBack", f"Went back to release {stable.release}: {images_text(stable.images)}")
-    )
+    told = f"release {stable.release}: {images_text(stable.images)}"
+    if world.running is None:
+        notice = Notice("Warning", "WorkloadRestored", f"The Deployment was gone; it was made again with {told}")
+    else:
+        notice = Notice("Normal", "RolledBack", f"Went back to {told}")
+    world = world.say(notice)
     return replace(world, running=stable.release, health=None)
 
 
