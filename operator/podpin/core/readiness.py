@@ -175,7 +175,7 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
     trouble = trouble_of(seen)
     if settled.wanted is None and trouble is not None:
-        # Not even an older choice holds for this spec: the user has changed it, and waits for something that is not there.
+        # Not even an older choice holds: the user has changed the spec, to what is not there.
         return Say(
             "False", trouble.reason, f"{runs}; the changed spec cannot be met: {trouble.message}", reconciling=True
         )
