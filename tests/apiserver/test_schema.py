@@ -176,7 +176,7 @@ def test_the_largest_spec_is_not_too_dear_to_check(kubectl: Kubectl) -> None:
     pod["initContainers"] = [{"name": f"i{name}", "image": "i" * 1024} for name in names]
     labels = {f"{'l' * 59}{number:03}": "v" * 63 for number in range(64)}
     spec["workload"]["template"]["metadata"] = {"labels": labels, "annotations": dict.fromkeys(labels, "v" * 500)}
-    spec["workload"]["selector"] = {"matchLabels": dict(list(labels.items())[:16])}
+    spec["workload"]["selector"] = {"matchLabels": dict(list(labels.items())[:8])}
     kubectl.apply(rollout(spec, "largest"), "--server-side", "--dry-run=server")
 
 

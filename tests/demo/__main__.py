@@ -26,6 +26,7 @@ def main() -> None:
     """Run a command; say in one sentence what went wrong, if something did."""
     arguments = parse()
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts it in the background ignores it
     try:
         COMMANDS[arguments.command or "run"](arguments)
     except (DemoError, ClusterError, NotInTimeError) as error:

@@ -206,8 +206,17 @@ def test_a_quiet_cluster_is_never_written_to(lone_stage: Stage) -> None:
     stage.until(lambda: stage.events("Rejected", "first-failed"), "the last event")
 
     before, asked = stage.mark(), stage.registry.position()
-    stays(QUIET_SECONDS, lambda: not stage.cluster.audit.writes(AGENT, since=before), "nothing is written", every=1)
-    reads = stage.cluster.audit.requests(AGENT, since=before)
+    written: list[object] = []
+
+    def quiet() -> bool:
+        written[:] = stage.cluster.audit.writes(AGENT, since=before, namespace=stage.namespace)
+        return not written
+
+    try:
+        stays(QUIET_SECONDS, quiet, "nothing is written", every=1)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {written}") from None
+    reads = stage.cluster.audit.requests(AGENT, since=before, namespace=stage.namespace)
     others = [one.uri for one in reads if one.verb != "watch" and one.resource not in ("secrets", "serviceaccounts")]
     assert others == [], "nothing is read but watches, and credentials before each look at a registry"
     looks = stage.asked_by_podpin("web", asked)
