@@ -126,6 +126,13 @@ def writes(key: str, samples: Sequence[Sequence[Entry]]) -> Figure:
     )
 
 
+def writes_each(key: str, entries: Sequence[Entry], among: int) -> Figure:
+    """Writes for each of so many rollouts; the note tells of which kind they were."""
+    kinds = Counter(f"{one.verb} {one.resource}/{one.subresource} {one.code}" for one in entries)
+    told = "; ".join(f"{times / among:.2f} {kind}" for kind, times in kinds.most_common())
+    return noted(count(key, round(len(entries) / among, 2)), told)
+
+
 def seconds(key: str, value: float, ratio: float | None = None, most: float | None = None) -> Figure:
     """A figure in seconds."""
     return Figure(key, value, f"{value:.2f} s", ratio, most=most)

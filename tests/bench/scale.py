@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from podpin.adapters.kube import connection
@@ -30,12 +31,24 @@ if TYPE_CHECKING:
 
     from tests.bench.figures import Figure
     from tests.bench.watching import Body
+    from tests.cluster.audit import Entry
 
 REPOSITORY = "bench/shared"
 NAMESPACES = 4
 MOVES = 2
 QUIET_SECONDS = 60.0
 MOST_PLAIN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What it took to move all: seconds until the last template was changed, podpin's CPU until then, seconds until
+    all were stable, and the writes of it all."""
+
+    seconds: float
+    cpu: float
+    stable: float
+    writes: list[Entry]
 
 
 async def measure(into: list[Figure], count: int) -> None:
@@ -132,7 +145,7 @@ class Scale:
         await self._podpin.idle()
         self._figures += [
             figures.seconds("scale.new", taken, taken / plain if plain else None),
-            figures.count("scale.new.writes", round(len(without_events(written)) / self._count, 2)),
+            figures.writes_each("scale.new.writes", without_events(written), self._count),
         ]
 
     async def _quiet(self) -> None:
@@ -173,9 +186,8 @@ class Scale:
             figures.count("restart.writes", len(await on.settled(since))),
         ]
 
-    async def _move(self) -> tuple[float, float, float, float]:
-        """One tag moves for all: seconds until the last template is changed, and podpin's CPU until then; seconds until
-        all are stable; writes for each."""
+    async def _move(self) -> Move:
+        """One tag moves for all."""
         on = self._on
         say(f"one tag moves for {self._count:,} rollouts")
         before = {key: stages.intent_of(on.deployments.now[key]) for key in self._keys}
@@ -200,11 +212,13 @@ class Scale:
         healthy = await stable - asked
         written = await on.settled(since, self._patience(0.1))
         self._peak = max(self._peak, self._podpin.memory("VmHWM"))
-        return moved, spent, healthy, len(without_events(written)) / self._count
+        return Move(moved, spent, healthy, without_events(written))
 
     async def _moves(self) -> None:
         """Moves by podpin and by the bench in turn, for a machine that is busy now may be idle in a minute."""
-        moves, bare, digest = [], [], ""
+        moves: list[Move] = []
+        bare: list[float] = []
+        digest = ""
         for turn in range(MOVES):
             if turn:
                 self._podpin = await Podpin.start(self._on.cluster, self._on.log)
@@ -217,13 +231,17 @@ class Scale:
             digest = await self._on.push(REPOSITORY, "live")
             bare.append(await self._bare(digest))
             await self._at_rest()
-        moved, spent, healthy, writes = (statistics.median(each) for each in zip(*moves, strict=True))
-        ratio = statistics.median(move[0] / loop for move, loop in zip(moves, bare, strict=True))
+        moved, spent, healthy = (
+            statistics.median(each)
+            for each in zip(*((move.seconds, move.cpu, move.stable) for move in moves), strict=True)
+        )
+        written = [entry for move in moves for entry in move.writes]
+        ratio = statistics.median(move.seconds / loop for move, loop in zip(moves, bare, strict=True))
         self._figures += [
             figures.seconds("move", moved, ratio, _scaled(self._count, 10, 100)),
             figures.Figure("move.cpu", spent, f"{1000 * spent / self._count:.1f} ms"),
             figures.seconds("move.healthy", healthy),
-            figures.count("move.writes", round(writes, 2)),
+            figures.writes_each("move.writes", written, MOVES * self._count),
             figures.count("memory.peak", round(self._peak, 1)),
         ]
 
