@@ -87,11 +87,6 @@ def missing_images(pod: Pod) -> tuple[Container, ...]:
     )
 
 
-def says_not_found(pod: Pod) -> bool:
-    """The kubelet says that an image does not exist: worth a look at the registry, which may disagree."""
-    return bool(missing_images(pod))
-
-
 # --- the cluster's fault
 
 
