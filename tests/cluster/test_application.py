@@ -9,7 +9,10 @@ import pytest
 
 from tests.cluster import application, toolchain
 
-pytestmark = pytest.mark.skipif(toolchain.find("/bin/busybox") is None, reason="needs Debian's busybox-static")
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(toolchain.find("/bin/busybox") is None, reason="needs busybox-static"),
+]
 
 
 def names(layer: application.Layer) -> list[str]:

@@ -8,21 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.cluster.local import LocalCluster
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from tests.cluster.protocol import Cluster
 
 NODE: Final = "containerd/"
 PODPIN: Final = "podpin"
-GATES: Final = 6
+GATES: Final = 10
 """How many there are: one for each test that takes one."""
+SILENCE_SECONDS: Final = 90
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What is answered instead; a body of many pieces is sent until nobody listens any more."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Iterable[bytes]
 
 
 class Gate(ThreadingHTTPServer):
@@ -34,16 +46,29 @@ class Gate(ThreadingHTTPServer):
         super().__init__((host, 0), _Passage)
         self.registry = registry
         self.address = f"{host}:{self.server_address[1]}"
-        self._refusals: dict[str, tuple[int, Mapping[str, str], bytes]] = {}
+        self._refusals: dict[str, Refusal | None] = {}
+        self._closing = threading.Event()
         self.turned_away: list[str] = []
         """The paths that were asked for by those who were turned away."""
 
     def turn_away(self, agent: str, status: int, body: bytes = b"", **headers: str) -> None:
         """Answer whoever's user agent begins so with this, instead of the registry's answer."""
-        self._refusals[agent] = (status, {name.replace("_", "-"): text for name, text in headers.items()}, body)
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        self._refusals[agent] = Refusal(status, {"Content-Length": str(len(body)), **named}, [body])
+
+    def drown(self, agent: str, size: int) -> None:
+        """Answer whoever's user agent begins so with a good status and a body of this many bytes."""
+        piece = b" " * (1 << 20)
+        headers = {"Content-Length": str(size), "Content-Type": "application/json"}
+        self._refusals[agent] = Refusal(200, headers, itertools.repeat(piece, size // len(piece)))
+
+    def keep_silent(self, agent: str) -> None:
+        """Take the requests of whoever's user agent begins so, and never say anything."""
+        self._refusals[agent] = None
 
     def close(self) -> None:
         """Stop serving."""
+        self._closing.set()
         self.shutdown()
         self.server_close()
 
@@ -51,9 +76,16 @@ class Gate(ThreadingHTTPServer):
         """Serve everybody again."""
         self._refusals.clear()
 
-    def refusal(self, agent: str) -> tuple[int, Mapping[str, str], bytes] | None:
-        """What to say to this user agent instead."""
-        return next((answer for start, answer in self._refusals.items() if agent.startswith(start)), None)
+    def refuses(self, agent: str) -> bool:
+        """Whether this user agent is turned away."""
+        return any(agent.startswith(start) for start in self._refusals)
+
+    def refusal(self, agent: str) -> Refusal | None:
+        """What to say to this user agent instead; nothing, after a long while, where it is to be kept in silence."""
+        refusal = next(answer for start, answer in self._refusals.items() if agent.startswith(start))
+        if refusal is None:
+            self._closing.wait(SILENCE_SECONDS)
+        return refusal
 
 
 class _Passage(BaseHTTPRequestHandler):
@@ -61,31 +93,38 @@ class _Passage(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        refusal = self.server.refusal(self.headers.get("User-Agent", ""))
-        if refusal is not None:
+        agent = self.headers.get("User-Agent", "")
+        if self.server.refuses(agent):
             self.server.turned_away.append(self.path)
-            self._answer(*refusal)
+            refusal = self.server.refusal(agent)
+            self.close_connection = True
+            if refusal is not None:
+                self._answer(refusal.status, refusal.headers, refusal.body)
             return
         connection = http.client.HTTPConnection(self.server.registry, timeout=30)
         with contextlib.closing(connection):
             connection.request(self.command, self.path, headers=dict(self.headers.items()))
             answer = connection.getresponse()
-            self._answer(answer.status, dict(answer.headers.items()), answer.read())
+            body = answer.read()
+            headers = {
+                "Content-Length": str(len(body)),
+                **{name.title(): text for name, text in answer.headers.items()},
+            }
+            self._answer(answer.status, headers, [body])
 
     do_HEAD = do_GET  # noqa: N815 - the name that the base class looks for
 
-    def _answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def _answer(self, status: int, headers: Mapping[str, str], body: Iterable[bytes]) -> None:
         self.send_response(status)
-        length = str(len(body))
         for name, value in headers.items():
-            if name.lower() == "content-length":
-                length = value
-            elif name.lower() not in ("connection", "transfer-encoding", "date", "server"):
+            if name.lower() not in ("connection", "transfer-encoding", "date", "server"):
                 self.send_header(name, value)
-        self.send_header("Content-Length", length)
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        if self.command == "HEAD":
+            return
+        with contextlib.suppress(ConnectionError):  # whoever has had enough goes
+            for piece in body:
+                self.wfile.write(piece)
 
     def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name that the base class has
         """Say nothing."""

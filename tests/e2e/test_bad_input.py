@@ -109,11 +109,34 @@ def answers_html(stage: Stage, rollout: Json) -> None:
     image_of(rollout)["repository"] = f"{gate.address}/{stage.repository}"
 
 
+def another_digest(stage: Stage, rollout: Json) -> None:
+    gate = stage.gate()
+    gate.turn_away(PODPIN, 200, MANIFEST, Content_Type=MANIFEST_TYPE, Docker_Content_Digest=f"sha256:{'0' * 64}")
+    image_of(rollout).update(repository=f"{gate.address}/{stage.repository}", policy={"tag": {"name": "1.0.0"}})
+
+
+def endless(stage: Stage, rollout: Json) -> None:
+    gate = stage.gate()
+    gate.drown(PODPIN, 10 * 1000**3)
+    image_of(rollout)["repository"] = f"{gate.address}/{stage.repository}"
+
+
+def silent(stage: Stage, rollout: Json) -> None:
+    gate = stage.gate()
+    gate.keep_silent(PODPIN)
+    image_of(rollout)["repository"] = f"{gate.address}/{stage.repository}"
+
+
 def answers_later(stage: Stage, rollout: Json) -> None:
     gate = stage.gate()
     gate.turn_away(PODPIN, 429, b"{}", Retry_After="3600")
     image_of(rollout)["repository"] = f"{gate.address}/{stage.repository}"
 
+
+MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+MANIFEST: Final = json.dumps(
+    {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": {"digest": f"sha256:{'1' * 64}"}, "layers": []}
+).encode()
 
 ROWS: Final = [
     Row("a container that the template lacks", "ContainerNotFound",
@@ -128,10 +151,14 @@ ROWS: Final = [
     Row("a Secret that is missing", "SecretMissing", "Secret registry does not exist", no_secret),
     Row("a Secret of another type", "SecretInvalid", "type Opaque", wrong_secret),
     Row("a certificate that nobody trusts", "RegistryUntrusted", "certificate", no_ca),
-    Row("a wrong password", "RegistryDenied", "", wrong_password),
+    Row("a wrong password", "RegistryDenied", "refuses the pull secret's credentials", wrong_password),
     Row("a registry on podpin's own machine", "RegistryRefused", "loopback", plain_http),
-    Row("a registry that answers HTML", "RegistryUntrusted", "", answers_html),
-    Row("a registry that says to come back in an hour", "RegistryUnavailable", "", answers_later),
+    Row("a registry that answers HTML", "RegistryUntrusted", "answers with a web page", answers_html),
+    Row("a registry that names another digest", "RegistryUntrusted", f"and not sha256:{'0' * 64} as it says",
+        another_digest),
+    Row("a registry that answers 10 GB", "RegistryUntrusted", "more than 4,194,304 bytes", endless),
+    Row("a registry that says nothing for a minute", "RegistryUnavailable", "did not answer in time", silent),
+    Row("a registry that says to come back in an hour", "RegistryUnavailable", "HTTP 429", answers_later),
 ]  # fmt: skip
 
 

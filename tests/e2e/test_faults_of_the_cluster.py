@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.cluster.errors import ClusterError
+from tests.cluster.local import LocalCluster
 from tests.e2e.gate import NODE
-from tests.e2e.stage import pod_of, stays
+from tests.e2e.stage import is_ready, pod_of, stays
 
 if TYPE_CHECKING:
     from tests.e2e.stage import Stage
@@ -131,3 +133,73 @@ def evict(stage: Stage, pod: str) -> None:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": stage.namespace}}
     path = f"/api/v1/namespaces/{stage.namespace}/pods/{pod}/eviction"
     stage.cluster.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body))
+
+
+def test_an_admission_policy_refuses_the_pods_until_it_is_lifted(stage: Stage) -> None:
+    serving = steady(stage, stage.rollout())
+    names = {"name": stage.namespace}
+    here = {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}}
+    pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    frozen = {"expression": "false", "message": "no new Pods before the holidays are over"}
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": names}
+    stage.apply(
+        [
+            {
+                **kind,
+                "kind": "ValidatingAdmissionPolicy",
+                "spec": {"matchConstraints": {"resourceRules": [pods]}, "validations": [frozen]},
+            },
+            {
+                **kind,
+                "kind": "ValidatingAdmissionPolicyBinding",
+                "spec": {
+                    "policyName": stage.namespace,
+                    "validationActions": ["Deny"],
+                    "matchResources": {"namespaceSelector": here},
+                },
+            },
+        ]
+    )
+    stage.until(lambda: is_refused(stage), "the policy to be enforced")
+    stage.push("1.1.0")
+    stage.look()
+    stage.until_says("PodsNotCreated", frozen["message"])
+    outlasts_the_deadline(stage, serving, "PodsNotCreated")
+    for resource in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+        stage.cluster.kubectl("delete", resource, stage.namespace)
+    stage.until_stable("1.1.0", timeout=150)
+    assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable"}
+
+
+def is_refused(stage: Stage) -> bool:
+    """Whether a Pod cannot be made in this namespace."""
+    try:
+        stage.kubectl("run", "probe", f"--image={stage.registry.address}/{stage.repository}:1.0.0", "--dry-run=server")
+    except ClusterError:
+        return True
+    return False
+
+
+def test_the_node_is_gone_for_a_while_in_the_middle_of_a_trial(lone_stage: Stage) -> None:
+    stage = lone_stage
+    cluster = stage.cluster
+    if not isinstance(cluster, LocalCluster):
+        pytest.skip("this cluster's kubelet cannot be stopped")
+    steady(stage, stage.rollout())
+    stage.change({"spec": {"rollout": {"bakeTime": "2m"}}})
+    stage.push("1.1.0")
+    stage.look()
+    ready = "two ready Pods of the candidate"
+    stage.until(lambda: [is_ready(pod) for pod in stage.pods(stage.release("1.1.0")).values()] == [True, True], ready)
+    cluster.stop_part("kubelet")
+    try:
+        stage.until_says("NodeLost", "which has stopped answering", timeout=120)
+        assert not stage.status().get("rejected")
+        assert stage.condition("Ready")["status"] == "Unknown"
+    finally:
+        cluster.start_part("kubelet")
+    stage.until_says("Progressing")
+    stage.change({"spec": {"rollout": {"bakeTime": "1s"}}})
+    stage.until_stable("1.1.0")
+    assert stage.templates() == [stage.release("1.0.0"), stage.release("1.1.0")]
+    assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable"}

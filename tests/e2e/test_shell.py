@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-QUIET_SECONDS: Final = 75
+QUIET_SECONDS: Final = 120
 RECORD: Final = ("controllerrevisions", "")
 WORKLOAD: Final = ("deployments", "")
 STATUS: Final = ("imagerollouts", "status")
