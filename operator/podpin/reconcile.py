@@ -24,7 +24,7 @@ from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unre
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
-from podpin.core.signals import missing_images
+from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.status import Status, parse_status, render_status
 from podpin.core.times import read_time
@@ -502,9 +502,9 @@ def _resolution(look: Look | None) -> Resolution:
 
 
 def _rests_on_time(action: Action) -> bool:
-    """A verdict because nothing has happened for a while: so it must be certain that nothing has."""
+    """A verdict because nothing has happened for a while, so it must be certain that nothing has."""
     verdict = action.record.verdict if isinstance(action, Judge) else None
-    return verdict is not None and (verdict.result == STABLE or verdict.reason == DEADLINE_EXCEEDED)
+    return verdict is not None and (verdict.result == STABLE or verdict.reason in (DEADLINE_EXCEEDED, READINESS_LOST))
 
 
 def _is_stuck(pod: Pod) -> bool:

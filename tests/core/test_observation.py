@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podpin.core import names
 from podpin.core.observation import Container, Pod, Run, Workload, pod_of, workload_of
 
 POD: dict[str, Any] = yaml.safe_load("""
@@ -245,3 +246,27 @@ def test_any_pod_can_be_read(raw: dict[str, Any]) -> None:
 @given(spoilt(DEPLOYMENT) | st.dictionaries(st.text(max_size=9), JSON))
 def test_any_deployment_can_be_read(raw: dict[str, Any]) -> None:
     assert isinstance(hash(workload_of(raw)), int)
+
+
+def test_a_probe_round_is_that_of_the_slowest_container_with_its_startup() -> None:
+    quick = {"name": "quick", "readinessProbe": {"periodSeconds": 1}}
+    slow = {
+        "name": "slow",
+        "startupProbe": {"periodSeconds": 5, "timeoutSeconds": 2},
+        "readinessProbe": {"successThreshold": 3},
+    }
+    raw = {
+        "metadata": {
+            "name": "web-1",
+            "labels": {names.LABEL_RELEASE: "abc"},
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"containers": [quick, slow, {"name": "unprobed"}]},
+    }
+    seen = pod_of(raw)
+    assert seen is not None
+    assert seen.probe_round == timedelta(seconds=(5 + 2 + 1) + (10 * 3 + 1 + 1))
+    raw["spec"] = {"containers": [{"name": "unprobed"}]}
+    unprobed = pod_of(raw)
+    assert unprobed is not None
+    assert unprobed.probe_round == timedelta(0)

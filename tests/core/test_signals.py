@@ -171,6 +171,24 @@ ROWS = [
         image="RestartedAfterReady",
     ),
     Row(
+        "a container that the runtime has lost is the cluster's",
+        (container(ready=False, running_since=None, ended=run(255, "Unknown", started=2, finished=30)),),
+        {"ready_changed": at(30), "phase": "Running"},
+        cluster="NodeLost",
+        image="RestartedAfterReady",
+    ),
+    Row(
+        "and that it is not ready at once when it runs again is nobody's fault",
+        (container(ready=False, running_since=at(60), restarts=1, last=run(255, "Unknown", started=2, finished=30)),),
+        {"ready_changed": at(30), "phase": "Running"},
+    ),
+    Row(
+        "a program that says 255 itself has exited",
+        (container(ready=False, running_since=None, ended=run(255, "Error", started=2, finished=30)),),
+        {"ready_changed": at(30), "phase": "Running"},
+        image="RestartedAfterReady",
+    ),
+    Row(
         "a pull that is refused waits for the deadline, but is told",
         (waiting("ErrImagePull", "pull access denied, authorization failed"),),
         told="ImagePullDenied",

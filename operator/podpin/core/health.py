@@ -20,6 +20,7 @@ from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.signals import (
     CLUSTER_SIGNALS,
     FAILURE_SIGNALS,
+    READINESS_LOST,
     Finding,
     Signal,
     had_been_ready,
@@ -46,7 +47,10 @@ class Baking:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not all is up yet; by the deadline it must be. `finding` says what it waits for, if that can be told."""
+    """Not all is up yet; by the deadline it must be, or there will be more to go by.
+
+    `finding` says what it waits for, if that can be told.
+    """
 
     deadline: datetime
     finding: Finding | None = None
@@ -141,13 +145,15 @@ def _judge(
     blocked: list[Finding] = []
     failing: list[Finding] = []
     starting: list[Finding | None] = []
+    proven: list[datetime] = []
     for pod in (pod for pod in pods if not pod.ready):
         if finding := _first(CLUSTER_SIGNALS, pod) or _overlooked(pod, now):
             blocked.append(finding)
         elif finding := _doubted(pod, seen):
             starting.append(finding)
         elif finding := _first(FAILURE_SIGNALS, pod):
-            failing.append(finding)
+            proven.append(_proven_at(pod, finding, now))
+            (failing if now >= proven[-1] else starting).append(finding)
         else:
             starting.append(pull_explanation(pod))
     some_ready = any(pod.ready for pod in pods)
@@ -164,7 +170,7 @@ def _judge(
         deadline += terms.bake
     explanation = next((finding for finding in (*failing, *starting, *blocked) if finding), None)
     if now < deadline:
-        return Waiting(deadline, explanation)
+        return Waiting(min((deadline, *(at for at in proven if at > now))), explanation)
     if shared:
         return Blocked(shared)
     explanation = explanation or next((unready(pod) for pod in pods if not pod.ready), None)
@@ -214,6 +220,14 @@ def _doubted(pod: Pod, seen: Observation) -> Finding | None:
         f"the node of Pod {pod.name} does not find the image of container {missing[0].name}, but the registry has not "
         "confirmed that it is gone",
     )
+
+
+def _proven_at(pod: Pod, finding: Finding, now: datetime) -> datetime:
+    """From when the finding counts. A kubelet that starts anew withdraws Ready from all Pods that have a probe, and
+    gives it back after one round of the probe: only what is lost for longer is lost (kubernetes/kubernetes#100277)."""
+    if finding.reason != READINESS_LOST or pod.ready_changed is None:
+        return now
+    return pod.ready_changed + pod.probe_round
 
 
 def _shared_trouble(control: Sequence[Pod]) -> Finding | None:

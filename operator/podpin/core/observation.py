@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from podpin.core import names
@@ -17,6 +17,9 @@ from podpin.core.times import read_time
 
 UNPLACED: Final = frozenset({"Unschedulable", "SchedulingGated"})
 """Why the scheduler leaves a Pod without a node: none fits, or somebody holds the Pod back."""
+
+PROBES: Final = ("startupProbe", "readinessProbe")
+"""What must succeed before a container is ready, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class Pod:
     """Why the cluster is taking the Pod away (its DisruptionTarget condition), or None."""
     probed: bool = False
     """A readiness probe has a say in Ready; without one, Ready only says that the containers have started."""
+    probe_round: timedelta = timedelta(0)
+    """How long the kubelet may take to find the Pod ready again: when it starts anew it withdraws Ready until its
+    probes have succeeded once more."""
     gated: bool = False
     """The Pod has readiness gates: others than the kubelet have a say in Ready."""
     containers: tuple[Container, ...] = ()
@@ -173,6 +179,9 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         unschedulable=_text(scheduled, "message") if scheduled.get("reason") in UNPLACED else None,
         disrupted=(_text(disruption, "reason") or "Disrupted") if disruption.get("status") == "True" else None,
         probed=any(container.get("readinessProbe") for container in mains),
+        probe_round=max(
+            (sum((_round(_get(one, probe)) for probe in PROBES), timedelta(0)) for one in mains), default=timedelta(0)
+        ),
         gated=bool(spec.get("readinessGates")),
         containers=(
             *(
@@ -182,6 +191,14 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
             *(_container(one, written, init=False) for one in _list(status, "containerStatuses")),
         ),
     )
+
+
+def _round(probe: Mapping[str, Any]) -> timedelta:
+    """One round of a probe, with the defaults of the API, and a second for times that are cut to seconds."""
+    if not probe:
+        return timedelta(0)
+    period, timeout = _count(probe, "periodSeconds", otherwise=10), _count(probe, "timeoutSeconds", otherwise=1)
+    return timedelta(seconds=period * _count(probe, "successThreshold", otherwise=1) + timeout + 1)
 
 
 def _container(status: Mapping[str, Any], images: Mapping[str, str], *, init: bool) -> Container:

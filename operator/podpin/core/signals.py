@@ -19,6 +19,8 @@ from podpin.core.observation import Container, Pod, Run
 
 REPEATS: Final = 3
 """How often a container must have failed before a failure that may pass counts as the image's fault."""
+READINESS_LOST: Final = "ReadinessLost"
+LOST_EXIT_CODE: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,15 @@ def node_lost(pod: Pod) -> Finding | None:
     mains = [c for c in pod.containers if not c.init]
     if pod.phase == "Running" and not pod.ready and not pod.gated and mains and all(c.ready for c in mains):
         return Finding("NodeLost", f"Pod {pod.name} is on node {pod.node}, which has stopped answering")
+    return None
+
+
+def containers_lost(pod: Pod) -> Finding | None:
+    """The runtime lost a container that ran, which is what a node that was rebooted shows."""
+    for container in (c for c in pod.containers if not c.init and not c.ready and c.running_since is None):
+        run = container.ended or container.last
+        if run is not None and _is_lost(run):
+            return Finding("NodeLost", f"node {pod.node} has lost container {container.name} of Pod {pod.name}")
     return None
 
 
@@ -240,6 +251,8 @@ def disturbed(pod: Pod) -> Finding | None:
     """
     if pod.ready or not pod.probed or not had_been_ready(pod):
         return None
+    if any(c.last is not None and _is_lost(c.last) for c in pod.containers if not c.init and not c.ready):
+        return None  # it is on its way up for a second time, and that is not its fault
     for container in (c for c in pod.containers if not c.init and not c.ready):
         run = container.ended or container.last
         if container.running_since is None and run is not None:
@@ -247,7 +260,7 @@ def disturbed(pod: Pod) -> Finding | None:
                 "RestartedAfterReady",
                 f"container {container.name} exited with code {run.exit_code} after it had been ready",
             )
-    return Finding("ReadinessLost", "it had been ready and no longer is")
+    return Finding(READINESS_LOST, "it had been ready and no longer is")
 
 
 def had_been_ready(pod: Pod) -> bool:
@@ -287,6 +300,11 @@ def _repeated(pod: Pod, *, init: bool, reason: str) -> Finding | None:
     return None
 
 
+def _is_lost(run: Run) -> bool:
+    """containerd's words for a container whose process it does not find any more (cri/server/events.go, restart.go)."""
+    return run.reason == "Unknown" and run.exit_code == LOST_EXIT_CODE
+
+
 def _start_failed(run: Run) -> bool:
     return run.reason in ("StartError", "ContainerCannotRun") and bool(CANNOT_START.search(run.message))
 
@@ -302,6 +320,7 @@ CLUSTER_SIGNALS: tuple[Signal, ...] = (
     evicted,  # the Pod is going away: nothing else about it matters
     unschedulable,  # it never got to a node
     node_lost,  # it got to one that is gone
+    containers_lost,  # or that was gone, and has come back
     volume_trouble,  # its node waits for storage or configuration
     config_lag,  # the kubelet is behind, not the template wrong
     registry_trouble,  # last: only what is left can be the registry's doing
