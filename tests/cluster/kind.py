@@ -6,6 +6,7 @@ containerd is told to ask the registry's container.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -20,6 +21,8 @@ from tests.cluster.remote import RemoteCluster
 from tests.waiting import wait_for
 
 REGISTRY_IMAGE = "docker.io/library/registry:2"
+NODE_IMAGE = "PODPIN_KIND_NODE_IMAGE"
+"""The node's image, and with it the version of Kubernetes, where it shall not be kind's own choice."""
 CONFIG = """\
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -35,15 +38,15 @@ def up(name: str) -> RemoteCluster:
     engine = container_engine()
     kubectl = need("kubectl")
     folder = Path(tempfile.mkdtemp(prefix="podpin-kind-"))
+    kubeconfig = folder / "kubeconfig"
     cluster, registry = f"podpin-{name}", f"podpin-{name}-registry"
     remove = partial(down, engine, cluster, registry, folder)
     try:
-        run(*create_registry(engine, registry))
-        port = run(engine, "port", registry, "5000/tcp").splitlines()[0].rpartition(":")[2]
-        kubeconfig = folder / "kubeconfig"
-        environment = provider_environment(engine)
+        environment = provider_environment(engine, cluster)
         run(*create_cluster(cluster, kubeconfig), stdin=CONFIG, env=environment)
-        run(engine, "network", "connect", "kind", registry)
+        # In its network from the start: Docker may publish a container on another port when it joins one more network.
+        run(*create_registry(engine, registry, network=cluster))
+        port = run(engine, "port", registry, "5000/tcp").splitlines()[0].rpartition(":")[2]
         for node in run("kind", "get", "nodes", "--name", cluster, env=environment).split():
             run(*tell_node(engine, node, f"localhost:{port}"), stdin=hosts_toml(registry))
         address = Registry(f"localhost:{port}")
@@ -53,17 +56,20 @@ def up(name: str) -> RemoteCluster:
 
         wait_for(answers, 60, "the registry's container to answer", retry_on=(ClusterError,))
     except BaseException:
-        remove()
+        with contextlib.suppress(ClusterError):  # what went wrong first is what is told
+            remove()
         raise
     return RemoteCluster("kind", cluster, kubeconfig, Kubectl(kubectl, kubeconfig), address, remove)
 
 
 def down(engine: str, cluster: str, registry: str, folder: Path) -> None:
-    """Remove both; what is not there is fine."""
-    environment = provider_environment(engine)
-    run("kind", "delete", "cluster", "--name", cluster, env=environment)
+    """Remove cluster, registry and their network; what is not there is fine."""
     succeeds(engine, "rm", "--force", "--volumes", registry)
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        run(*delete_cluster(cluster, folder / "kubeconfig"), env=provider_environment(engine, cluster))
+        succeeds(engine, "network", "rm", cluster)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def container_engine() -> str:
@@ -82,23 +88,31 @@ def need(program: str) -> str:
     return found
 
 
-def provider_environment(engine: str) -> dict[str, str]:
-    """kind asks Docker unless it is told to ask Podman."""
-    return {**os.environ, **({"KIND_EXPERIMENTAL_PROVIDER": "podman"} if engine == "podman" else {})}
+def provider_environment(engine: str, network: str) -> dict[str, str]:
+    """kind asks Docker unless it is told otherwise.
+
+    It gets a network of its own, which it makes: the usual one stays for good, and may be another cluster's too.
+    """
+    return {
+        **os.environ,
+        "KIND_EXPERIMENTAL_PROVIDER": engine,
+        f"KIND_EXPERIMENTAL_{engine.upper()}_NETWORK": network,
+    }
 
 
-def create_registry(engine: str, name: str) -> list[str]:
+def create_registry(engine: str, name: str, network: str) -> list[str]:
     """On a port of this machine's loopback that is free."""
     # fmt: off
     return [
-        engine, "run", "--detach", "--name", name, "--publish", "127.0.0.1::5000",
-        "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true", REGISTRY_IMAGE,
+        engine, "run", "--detach", "--name", name, "--network", network,
+        "--publish", "127.0.0.1::5000", "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true", REGISTRY_IMAGE,
     ]
     # fmt: on
 
 
 def create_cluster(name: str, kubeconfig: Path) -> list[str]:
     """The settings come on standard input; the user's own kubeconfig is not touched."""
+    image = os.environ.get(NODE_IMAGE)
     return [
         "kind",
         "create",
@@ -111,7 +125,13 @@ def create_cluster(name: str, kubeconfig: Path) -> list[str]:
         str(kubeconfig),
         "--wait",
         "180s",
+        *(["--image", image] if image else []),
     ]
+
+
+def delete_cluster(name: str, kubeconfig: Path) -> list[str]:
+    """Without a word on the kubeconfig, kind would look through the user's own."""
+    return ["kind", "delete", "cluster", "--name", name, "--kubeconfig", str(kubeconfig)]
 
 
 def tell_node(engine: str, node: str, address: str) -> list[str]:
@@ -121,5 +141,10 @@ def tell_node(engine: str, node: str, address: str) -> list[str]:
 
 
 def hosts_toml(registry: str) -> str:
-    """containerd's way to the registry: its container, in kind's own network."""
-    return f'[host."http://{registry}:5000"]\n'
+    """containerd's way to the registry: its container, in the cluster's network.
+
+    It is named as the server too. Else containerd, told there that an image does not exist, asks the node's own
+    localhost next, and what is missing looks like a registry that does not answer.
+    """
+    address = f"http://{registry}:5000"
+    return f'server = "{address}"\n[host."{address}"]\n'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from tests.cluster.errors import ClusterError, UnsupportedError
 from tests.cluster.local import Wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.cluster.remote import RemoteCluster
 
 
@@ -49,8 +52,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.fixture
-def made(machine: Machine) -> RemoteCluster:
-    return kind.up("t")
+def made(machine: Machine) -> Iterator[RemoteCluster]:
+    cluster = kind.up("t")
+    yield cluster
+    cluster.down()
 
 
 def test_kind_gets_a_registry_that_host_and_node_call_by_one_name(machine: Machine, made: RemoteCluster) -> None:
@@ -58,21 +63,42 @@ def test_kind_gets_a_registry_that_host_and_node_call_by_one_name(machine: Machi
     told = next(command for command in machine.ran if command[1] == "exec")
     assert told[3] == "podpin-t-control-plane"
     assert "/etc/containerd/certs.d/localhost:49153/hosts.toml" in told[-1]
-    assert machine.inputs["docker exec --interactive"] == '[host."http://podpin-t-registry:5000"]\n'
+    assert tomllib.loads(machine.inputs["docker exec --interactive"]) == {
+        "server": "http://podpin-t-registry:5000",
+        "host": {"http://podpin-t-registry:5000": {}},
+    }
 
 
 def test_kind_creates_the_cluster_without_touching_the_users_kubeconfig(machine: Machine, made: RemoteCluster) -> None:
     create = next(command for command in machine.ran if command[:3] == ("kind", "create", "cluster"))
     assert create[create.index("--kubeconfig") + 1] == str(made.kubeconfig)
     assert 'config_path = "/etc/containerd/certs.d"' in machine.inputs["kind create cluster"]
-    assert ("docker", "network", "connect", "kind", "podpin-t-registry") in machine.ran
 
 
-def test_kind_removes_cluster_registry_and_files(machine: Machine, made: RemoteCluster) -> None:
+def test_kinds_registry_is_in_the_clusters_network_before_its_port_is_asked_for(
+    machine: Machine, made: RemoteCluster
+) -> None:
+    verbs = [command[1] for command in machine.ran]
+    assert verbs == ["create", "run", "port", "get", "exec"]
+    start = machine.ran[1]
+    assert start[start.index("--network") + 1] == "podpin-t"
+
+
+def test_kind_makes_its_own_choice_of_node_unless_an_image_is_named(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PODPIN_KIND_NODE_IMAGE", raising=False)
+    assert "--image" not in kind.create_cluster("t", Path("kubeconfig"))
+    monkeypatch.setenv("PODPIN_KIND_NODE_IMAGE", "kindest/node:v1.35.4")
+    assert kind.create_cluster("t", Path("kubeconfig"))[-2:] == ["--image", "kindest/node:v1.35.4"]
+
+
+def test_kind_removes_cluster_registry_network_and_files(machine: Machine, made: RemoteCluster) -> None:
     made.down()
-    assert machine.ran[-2:] == [
-        ("kind", "delete", "cluster", "--name", "podpin-t"),
+    assert machine.ran[-3:] == [
         ("docker", "rm", "--force", "--volumes", "podpin-t-registry"),
+        ("kind", "delete", "cluster", "--name", "podpin-t", "--kubeconfig", str(made.kubeconfig)),
+        ("docker", "network", "rm", "podpin-t"),
     ]
     assert not made.kubeconfig.parent.exists()
 
@@ -81,13 +107,26 @@ def test_kind_removes_what_it_made_when_the_cluster_does_not_come_up(machine: Ma
     machine.fails = "create"
     with pytest.raises(ClusterError, match="create failed"):
         kind.up("t")
-    assert machine.ran[-1][:2] == ("docker", "rm")
+    assert [command[:2] for command in machine.ran[-3:]] == [
+        ("docker", "rm"),
+        ("kind", "delete"),
+        ("docker", "network"),
+    ]
+
+
+def test_kind_tells_what_went_wrong_first_when_removing_fails_too(machine: Machine) -> None:
+    machine.fails = "cluster"
+    with pytest.raises(ClusterError, match="failed") as told:
+        kind.up("t")
+    assert told.value.__context__ is None
 
 
 def test_kind_takes_podman_where_there_is_no_docker(monkeypatch: pytest.MonkeyPatch) -> None:
     Machine(monkeypatch, {"kind", "podman", "kubectl"})
     assert kind.container_engine() == "podman"
-    assert kind.provider_environment("podman")["KIND_EXPERIMENTAL_PROVIDER"] == "podman"
+    environment = kind.provider_environment("podman", "podpin-t")
+    assert environment["KIND_EXPERIMENTAL_PROVIDER"] == "podman"
+    assert environment["KIND_EXPERIMENTAL_PODMAN_NETWORK"] == "podpin-t"
 
 
 @pytest.mark.parametrize(
