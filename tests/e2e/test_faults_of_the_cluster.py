@@ -189,8 +189,7 @@ def test_the_node_is_gone_for_a_while_in_the_middle_of_a_trial(lone_stage: Stage
     stage.change({"spec": {"rollout": {"bakeTime": "2m"}}})
     stage.push("1.1.0")
     stage.look()
-    ready = "two ready Pods of the candidate"
-    stage.until(lambda: [is_ready(pod) for pod in stage.pods(stage.release("1.1.0")).values()] == [True, True], ready)
+    until_all_ready(stage)
     cluster.stop_part("kubelet")
     try:
         stage.until_says("NodeLost", "which has stopped answering", timeout=120)
@@ -198,8 +197,19 @@ def test_the_node_is_gone_for_a_while_in_the_middle_of_a_trial(lone_stage: Stage
         assert stage.condition("Ready")["status"] == "Unknown"
     finally:
         cluster.start_part("kubelet")
-    stage.until_says("Progressing")
+    until_all_ready(stage)
     stage.change({"spec": {"rollout": {"bakeTime": "1s"}}})
     stage.until_stable("1.1.0")
     assert stage.templates() == [stage.release("1.0.0"), stage.release("1.1.0")]
     assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable"}
+
+
+def until_all_ready(stage: Stage) -> None:
+    """Wait until both Pods of 1.1.0 are ready, and podpin knows."""
+
+    def ready() -> bool:
+        pods = stage.pods(stage.release("1.1.0")).values()
+        return [is_ready(pod) for pod in pods] == [True, True]
+
+    stage.until(ready, "two ready Pods of the candidate")
+    stage.until_says("Progressing")
