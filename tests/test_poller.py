@@ -13,7 +13,7 @@ import pytest
 from podpin.core.keyring import Access, Credential, Keyring
 from podpin.core.names import Key
 from podpin.core.reference import Repository
-from podpin.core.spec import DigestPolicy, Policy, SemverPolicy, TagPolicy
+from podpin.core.spec import DigestPolicy, Policy, Selection, SemverPolicy, TagPolicy
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 from podpin.poller import (
     FIRST_BACKOFF,
@@ -134,7 +134,7 @@ class World:
     woken: list[Key]
 
     def follow(self, key: Key, policy: Policy, repository: Repository = WEB, **rest: Any) -> Look | None:
-        wish = Wish(repository, policy, **{"interval": INTERVAL, "source": SHOP, **rest})
+        wish = Wish(repository, Selection(policy), **{"interval": INTERVAL, "source": SHOP, **rest})
         return self.poller.follow(key, {"app": wish})["app"]
 
     def outcome(self, key: Key) -> Found | Failed | None:
@@ -280,9 +280,9 @@ async def test_several_containers_of_a_rollout_are_answered_by_name(world: World
     world.registry.push(WEB, "latest")
     world.registry.push(API, "1.0.0")
     wishes = {
-        "web": Wish(WEB, tag("latest"), INTERVAL, SHOP),
-        "api": Wish(API, semver("*"), INTERVAL, SHOP),
-        "fixed": Wish(API, Policy(digest=DigestPolicy(value=digest_of("fixed"))), INTERVAL, SHOP),
+        "web": Wish(WEB, Selection(tag("latest")), INTERVAL, SHOP),
+        "api": Wish(API, Selection(semver("*")), INTERVAL, SHOP),
+        "fixed": Wish(API, Selection(Policy(digest=DigestPolicy(value=digest_of("fixed")))), INTERVAL, SHOP),
     }
     world.poller.follow(ONE, wishes)
     await asyncio.sleep(1)
@@ -767,7 +767,7 @@ def test_many_repositories_do_not_march_in_step() -> None:
         for number in range(1000):
             repository = Repository(f"host-{number}.example.com", "web")
             registry.push(repository, "latest")
-            poller.follow(Key("shop", str(number)), {"app": Wish(repository, tag("latest"), INTERVAL, SHOP)})
+            poller.follow(Key("shop", str(number)), {"app": Wish(repository, Selection(tag("latest")), INTERVAL, SHOP)})
         running = asyncio.create_task(poller.run())
         await asyncio.sleep(10)
         assert len(asyncio.all_tasks()) == 2
@@ -949,7 +949,7 @@ def test_stopping_ends_what_is_under_way() -> None:
             return Access()
 
         poller = Poller(registry, load_access, lambda _: None, monotonic=now)
-        poller.follow(ONE, {"app": Wish(WEB, tag("latest"), INTERVAL, SHOP)})
+        poller.follow(ONE, {"app": Wish(WEB, Selection(tag("latest")), INTERVAL, SHOP)})
         running = asyncio.create_task(poller.run())
         await asyncio.sleep(1)
         running.cancel()

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from podpin.core.policy import NoMatch, advance, choose, needs_registry, needs_tags
 from podpin.core.policy.choice import Choice
+from podpin.core.policy.tags import TagsInvalid
 from podpin.core.semver import RangeInvalid
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from podpin.core.keyring import Access
     from podpin.core.names import Key
     from podpin.core.reference import Repository
-    from podpin.core.spec import Policy
+    from podpin.core.spec import Selection
 
 MOST_LOOKS: Final = 64
 """How many looks may be under way before hosts that have one already must wait."""
@@ -97,7 +98,7 @@ class Wish:
     """
 
     repository: Repository
-    policy: Policy
+    selection: Selection
     interval: float
     source: AccessSource
     chosen: str | None = None
@@ -270,7 +271,7 @@ class Poller:
         now = self._monotonic()
         for follower in self._keys.get(key, {}).values():
             if follower.party is None:
-                self._tell(follower, _without_registry(follower.wish.policy), now)
+                self._tell(follower, _without_registry(follower.wish.selection), now)
                 self._wake(key)
             else:
                 follower.asked = now
@@ -286,8 +287,8 @@ class Poller:
 
     def _join(self, follower: _Follower) -> None:
         wish = follower.wish
-        if not needs_registry(wish.policy):
-            follower.look = _look_at(_without_registry(wish.policy), self._monotonic(), None)
+        if not needs_registry(wish.selection):
+            follower.look = _look_at(_without_registry(wish.selection), self._monotonic(), None)
             return
         party = self._parties.get((wish.repository, wish.source))
         if party is None:
@@ -363,10 +364,10 @@ class Poller:
                 look is not None
                 and look.at >= oldest
                 and isinstance(look.outcome, Found)
-                and other.wish.policy == follower.wish.policy
+                and other.wish.selection == follower.wish.selection
             ):
                 tag = look.outcome.tag
-                if advance(follower.wish.policy, follower.mark, Choice(tag, None)) == Choice(tag, None):
+                if advance(follower.wish.selection, follower.mark, Choice(tag, None)) == Choice(tag, None):
                     return look
         return None
 
@@ -502,12 +503,12 @@ class Poller:
         if access is None:
             return trouble
         inquiry = _Inquiry(self._registry, group.repository, access, _known_digests(group))
-        questions = dict.fromkeys(_Question(follower.wish.policy, follower.mark) for follower in group.followers())
+        questions = dict.fromkeys(_Question(follower.wish.selection, follower.mark) for follower in group.followers())
         answers = {question: await inquiry.answer(question) for question in questions}
         lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
         # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
         for follower in list(group.followers()):
-            answer = answers.get(_Question(follower.wish.policy, follower.mark))
+            answer = answers.get(_Question(follower.wish.selection, follower.mark))
             if answer is not None:
                 self._tell(follower, answer, at, follower.wish.keep if follower.wish.keep in lost else None)
         return inquiry.trouble
@@ -578,7 +579,7 @@ class Poller:
 class _Question(NamedTuple):
     """What followers ask of a look; equal for those who get the same answer."""
 
-    policy: Policy
+    selection: Selection
     mark: str | None
 
 
@@ -598,16 +599,16 @@ class _Inquiry:
         self._resolved: dict[str, Outcome] = {}
 
     async def answer(self, question: _Question) -> Outcome:
-        policy, mark = question
-        tags: Sequence[str] | Failed = await self._list() if needs_tags(policy) else ()
+        selection, mark = question
+        tags: Sequence[str] | Failed = await self._list() if needs_tags(selection) else ()
         if isinstance(tags, Failed):
             return tags
         if tags:
             await asyncio.sleep(0)  # choosing among thousands takes milliseconds: let the others in before each time
         try:
-            new = choose(policy, tags)
-            choice = advance(policy, mark, new)
-        except RangeInvalid as error:
+            new = choose(selection, tags)
+            choice = advance(selection, mark, new)
+        except (RangeInvalid, TagsInvalid) as error:
             return Failed("PolicyInvalid", str(error))
         if isinstance(choice, NoMatch):
             return Failed("NoMatchingTag", choice.message)
@@ -703,9 +704,9 @@ def _look_at(outcome: Outcome, at: float, before: Look | None, lost: str | None 
     return Look(outcome, at, last, lost)
 
 
-def _without_registry(policy: Policy) -> Outcome:
+def _without_registry(selection: Selection) -> Outcome:
     """The answer to a policy that knows it already."""
-    choice = choose(policy, ())
+    choice = choose(selection, ())
     if isinstance(choice, Choice) and choice.digest is not None:
         return Found(choice.tag, choice.digest)
     return Failed("PolicyInvalid", "The policy names no image.")
@@ -713,7 +714,7 @@ def _without_registry(policy: Policy) -> Outcome:
 
 def _continues(before: Wish, now: Wish) -> bool:
     """Whether what was found for the one holds for the other."""
-    return before.repository == now.repository and before.policy == now.policy and before.source == now.source
+    return before.repository == now.repository and before.selection == now.selection and before.source == now.source
 
 
 def _is_awaited(group: _Group) -> bool:

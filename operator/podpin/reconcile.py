@@ -460,7 +460,7 @@ def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:
         current = known if known is not None and known.source == source_of(image) else None
         wishes[image.container] = Wish(
             repository=parse_repository(image.repository),
-            policy=image.policy,
+            selection=image.selection,
             interval=spec.registry.interval.total_seconds(),
             source=source,
             chosen=current.tag if current else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from podpin.core.policy import POLICIES, Choice, NoMatch, advance, check, choose, needs_registry, needs_tags
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
-from podpin.core.spec import DigestPolicy, Policy, SemverPolicy, TagPolicy
+from podpin.core.spec import (
+    AlphabeticalPolicy,
+    DigestPolicy,
+    NumericPolicy,
+    Policy,
+    Selection,
+    SemverPolicy,
+    TagPolicy,
+    TagsSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,19 +28,31 @@ DIGEST = "sha256:" + "a" * 64
 SIGNATURE = "sha256-" + "b" * 64
 
 
-def semver(wanted: str) -> Policy:
-    return Policy(semver=SemverPolicy(range=wanted))
+def semver(wanted: str, **tags: Any) -> Selection:
+    return Selection(Policy(semver=SemverPolicy(range=wanted)), _filter(tags))
 
 
-def tag(name: str) -> Policy:
-    return Policy(tag=TagPolicy(name=name))
+def numeric(order: Literal["asc", "desc"] = "asc", **tags: Any) -> Selection:
+    return Selection(Policy(numeric=NumericPolicy(order=order)), _filter(tags))
 
 
-def digest(value: str = DIGEST) -> Policy:
-    return Policy(digest=DigestPolicy(value=value))
+def alphabetical(order: Literal["asc", "desc"] = "asc", **tags: Any) -> Selection:
+    return Selection(Policy(alphabetical=AlphabeticalPolicy(order=order)), _filter(tags))
 
 
-CHOICES: dict[str, tuple[Policy, str, Choice]] = {
+def _filter(tags: dict[str, Any]) -> TagsSpec | None:
+    return TagsSpec(**tags) if tags else None
+
+
+def tag(name: str) -> Selection:
+    return Selection(Policy(tag=TagPolicy(name=name)))
+
+
+def digest(value: str = DIGEST) -> Selection:
+    return Selection(Policy(digest=DigestPolicy(value=value)))
+
+
+CHOICES: dict[str, tuple[Selection, str, Choice]] = {
     "takes the highest version in the range": (semver(">=1"), "1.0.0 1.10.0 1.9.0", Choice("1.10.0", None)),
     "takes the only one": (semver("*"), "1.0.0", Choice("1.0.0", None)),
     "leaves what is higher than the range": (semver("^1.2"), "1.2.0 1.4.1 2.0.0", Choice("1.4.1", None)),
@@ -46,6 +67,48 @@ CHOICES: dict[str, tuple[Policy, str, Choice]] = {
     "counts no dots of a pre-release": (semver("*-0"), "1.0-a.b.c 1.0.0-a.b.c", Choice("1.0.0-a.b.c", None)),
     "passes over a plus sign that was replaced": (semver("*"), "1.0.0 1.0.1_build.7", Choice("1.0.0", None)),
     "never takes a signature": (semver("*"), f"1.0.0 {SIGNATURE}.sig {SIGNATURE}", Choice("1.0.0", None)),
+    "takes the highest number": (numeric(), "9 10 100 99", Choice("100", None)),
+    "takes the lowest number where the order is downwards": (numeric("desc"), "9 10 100 99", Choice("9", None)),
+    "tells numbers apart that floating point does not": (
+        numeric(),
+        "20260821225045000 20260821225045001",
+        Choice("20260821225045001", None),
+    ),
+    "takes numbers of any length": (numeric(), f"{10**100} {10**100 + 1} 7", Choice(f"{10**100 + 1}", None)),
+    "compares dotted groups one by one": (numeric(), "2026.9 2026.10 2026.1", Choice("2026.10", None)),
+    "takes more groups for higher": (numeric(), "1.2 1.2.0 1.1.9", Choice("1.2.0", None)),
+    "takes nothing for a number that only looks like one": (
+        numeric(),
+        "7 1e5 inf 0x10 1. .5 -8 ٣ 1_0",
+        Choice("7", None),
+    ),
+    "counts no leading zeros": (numeric(), "007 8 0006", Choice("8", None)),
+    "takes the last spelling of one number": (numeric(), "7 007 v7", Choice("v7", None)),
+    "and downwards too": (numeric("desc"), "7 007 v7 8", Choice("v7", None)),
+    "takes the last tag by its characters": (alphabetical(), "a c B b", Choice("c", None)),
+    "takes the first where the order is downwards": (alphabetical("desc"), "a c B b", Choice("B", None)),
+    "has no mind for numbers in characters": (alphabetical(), "10 9", Choice("9", None)),
+    "takes no signature for a tag": (alphabetical(), f"a {SIGNATURE}.sig", Choice("a", None)),
+    "takes only what is included": (semver("*", include="^v"), "v1.0.0 1.1.0", Choice("v1.0.0", None)),
+    "leaves what is excluded": (semver("*-0", exclude=["-rc", "^2"]), "1.0.0 1.1.0-rc.1 2.0.0", Choice("1.0.0", None)),
+    "searches anywhere in the tag": (alphabetical(include="prod"), "x-prod-1 z-dev", Choice("x-prod-1", None)),
+    "reads what is extracted, and takes the whole tag": (
+        semver(">=1", include=r"^web-(?P<v>[0-9.]+)$", extract="$v"),
+        "web-1.2.0 web-1.10.0 api-9.0.0",
+        Choice("web-1.10.0", None),
+    ),
+    "extracts by number, and puts together": (
+        numeric(include=r"^(\d{4})-(\d+)-[0-9a-f]+$", extract="${1}.$2"),
+        "2026-9-ffff 2026-10-0000 2026-2-aaaa",
+        Choice("2026-10-0000", None),
+    ),
+    "takes the last of the tags that yield one value": (
+        numeric(include=r"^build-(\d+)-", extract="$1"),
+        "build-7-b build-7-c build-7-a build-6-z",
+        Choice("build-7-c", None),
+    ),
+    "passes over what yields nothing": (alphabetical(include=r"^a(.*)$", extract="$1"), "a ab", Choice("ab", None)),
+    "takes a dollar for itself": (alphabetical(include="a", extract="$$"), "a b", Choice("a", None)),
     "follows the tag that is named": (tag("latest"), "1.0.0 latest", Choice("latest", None)),
     "follows it where no list was asked for": (tag("latest"), "", Choice("latest", None)),
     "runs the digest that is named": (digest(), "", Choice(None, DIGEST)),
@@ -53,7 +116,7 @@ CHOICES: dict[str, tuple[Policy, str, Choice]] = {
 
 
 @pytest.mark.parametrize(("policy", "tags", "choice"), CHOICES.values(), ids=CHOICES)
-def test_choose(policy: Policy, tags: str, choice: Choice) -> None:
+def test_choose(policy: Selection, tags: str, choice: Choice) -> None:
     assert choose(policy, tags.split()) == choice
     assert choose(policy, tags.split()[::-1]) == choice
 
@@ -81,8 +144,26 @@ def test_the_reason_does_not_change_while_other_tags_come_and_go() -> None:
     assert choose(semver("~2"), ["latest", "nightly", "1.8.0", "1.9.0", "0.1.0"]) == before
 
 
+OTHER_REASONS = {
+    "there is no number": (numeric(), "latest 1.0-rc", "is a number such as 42"),
+    "there are no tags to order": (numeric(), "", "the repository has no tags"),
+    "there are no tags to sort": (alphabetical(), "", "has no tags"),
+    "the filter lets nothing through": (semver("*", include="^v"), "1.0.0 2.0.0", "passes spec.images.tags"),
+    "the filter leaves no version": (semver("*", exclude=["^1"]), "1.0.0 latest", "none of its tags is a version"),
+}
+
+
+@pytest.mark.parametrize(("selection", "tags", "reason"), OTHER_REASONS.values(), ids=OTHER_REASONS)
+def test_each_policy_says_why_nothing_matches(selection: Selection, tags: str, reason: str) -> None:
+    answer = choose(selection, tags.split())
+    assert isinstance(answer, NoMatch)
+    assert reason in answer.message
+    assert answer.message.endswith(".")
+
+
 NOTHING = NoMatch("No tag.")
-ADVANCES: dict[str, tuple[Policy, str | None, Choice | NoMatch, Choice | NoMatch]] = {
+BUILD: dict[str, Any] = {"include": r"^[a-z]-(\d+)$", "extract": "$1"}
+ADVANCES: dict[str, tuple[Selection, str | None, Choice | NoMatch, Choice | NoMatch]] = {
     "nothing was chosen yet": (semver("*"), None, Choice("1.0.0", None), Choice("1.0.0", None)),
     "nothing is new": (semver("*"), "1.0.0", Choice("1.0.0", None), Choice("1.0.0", None)),
     "a higher version is taken": (semver("*"), "1.0.0", Choice("1.1.0", None), Choice("1.1.0", None)),
@@ -100,20 +181,35 @@ ADVANCES: dict[str, tuple[Policy, str | None, Choice | NoMatch, Choice | NoMatch
         Choice("1.0.0", None),
     ),
     "nothing was chosen and nothing is there": (semver("*"), None, NOTHING, NOTHING),
+    "a higher number is taken": (numeric(), "9", Choice("10", None), Choice("10", None)),
+    "a lower number is not": (numeric(), "10", Choice("9", None), Choice("10", None)),
+    "nor a higher one where the order is downwards": (numeric("desc"), "9", Choice("10", None), Choice("9", None)),
+    "a number stays when none is left": (numeric(), "10", NOTHING, Choice("10", None)),
+    "what was chosen is no number": (numeric(), "latest", Choice("1", None), Choice("1", None)),
+    "a later tag is taken": (alphabetical(), "a", Choice("b", None), Choice("b", None)),
+    "an earlier tag is not": (alphabetical(), "b", Choice("a", None), Choice("b", None)),
+    "what is extracted decides": (numeric(**BUILD), "z-10", Choice("a-9", None), Choice("z-10", None)),
+    "and lets a higher one pass": (numeric(**BUILD), "z-10", Choice("a-11", None), Choice("a-11", None)),
+    "of one value, the last tag stays": (numeric(**BUILD), "z-10", Choice("a-10", None), Choice("z-10", None)),
+    "of one value, a later tag is taken": (numeric(**BUILD), "a-10", Choice("z-10", None), Choice("z-10", None)),
+    "an extracted value stays when none is left": (numeric(**BUILD), "a-10", NOTHING, Choice("a-10", None)),
+    "what is not included any more is let go": (numeric(**BUILD), "10", Choice("a-9", None), Choice("a-9", None)),
     "a tag has no order": (tag("old"), "new", Choice("old", None), Choice("old", None)),
     "a digest has no order": (digest(), "1.0.0", Choice(None, DIGEST), Choice(None, DIGEST)),
 }
 
 
 @pytest.mark.parametrize(("policy", "chosen", "new", "expected"), ADVANCES.values(), ids=ADVANCES)
-def test_advance(policy: Policy, chosen: str | None, new: Choice | NoMatch, expected: Choice | NoMatch) -> None:
+def test_advance(policy: Selection, chosen: str | None, new: Choice | NoMatch, expected: Choice | NoMatch) -> None:
     assert advance(policy, chosen, new) == expected
 
 
 # Policy; needs tags; needs the registry.
-NEEDS: dict[str, tuple[Policy, bool, bool]] = {
+NEEDS: dict[str, tuple[Selection, bool, bool]] = {
     "tag": (tag("latest"), False, True),
     "semver": (semver("*"), True, True),
+    "numeric": (numeric(), True, True),
+    "alphabetical": (alphabetical(), True, True),
     "digest": (digest(), False, False),
 }
 
@@ -125,16 +221,26 @@ def test_each_policy_says_what_it_needs(name: str) -> None:
     assert needs_registry(policy) is registry
 
 
-CHECKS: dict[str, tuple[Policy, str | None]] = {
+CHECKS: dict[str, tuple[Selection, str | None]] = {
     "a range that parses": (semver(">=1 <2"), None),
     "a range that does not": (semver(">=1 <2.y"), '"2.y" is no version'),
+    "a filter that compiles": (semver("*", include=r"^(?P<v>\d+)(-[a-z]+)?$", extract="${v}-$2$$"), None),
+    "a pattern that does not": (semver("*", include="(1"), 'tags.include "(1" is no regular expression'),
+    "a pattern that looks back": (semver("*", exclude=["ok", "(?<=a)b"]), 'tags.exclude[1] "(?<=a)b" is no'),
+    "a pattern that grows too large": (semver("*", include="((a{100}){100}){100}"), "is no regular expression"),
+    "a group that is not there": (
+        semver("*", include="(?P<v>a)", extract="$w"),
+        "names $w, which tags.include does not have; it has $0, $1, $v",
+    ),
+    "a number of a group that is not there": (semver("*", include="(a)", extract="$2"), "names $2"),
+    "a dollar without a name": (semver("*", include="a", extract="a$"), "has a $ without a name"),
     "a tag": (tag("latest"), None),
     "a digest": (digest(), None),
 }
 
 
 @pytest.mark.parametrize(("policy", "complaint"), CHECKS.values(), ids=CHECKS)
-def test_check(policy: Policy, complaint: str | None) -> None:
+def test_check(policy: Selection, complaint: str | None) -> None:
     said = check(policy)
     assert (said is None) == (complaint is None)
     assert complaint is None or complaint in str(said)
@@ -165,6 +271,10 @@ RANGE = st.sampled_from(["*", "*-0", ">=1", "~1", "^0.1-0", "!=1.x", "<2 || >=10
 @given(RANGE, st.lists(TAG, max_size=12).flatmap(lambda tags: st.tuples(st.just(tags), st.permutations(tags))))
 def test_the_order_of_the_list_never_matters(wanted: str, lists: tuple[Sequence[str], Sequence[str]]) -> None:
     one, other = lists
+    extract = {"include": r"^v?([0-9.]+)", "extract": "$1"}
+    for selection in (numeric(), numeric("desc", **extract), alphabetical(), alphabetical("desc", **extract)):
+        assert choose(selection, one) == choose(selection, other) == choose(selection, [*one, *other])
+    assert choose(semver(wanted, **extract), one) == choose(semver(wanted, **extract), other)
     assert choose(semver(wanted), one) == choose(semver(wanted), other)
     assert choose(semver(wanted), one) == choose(semver(wanted), [*one, *other])
 
@@ -180,9 +290,15 @@ def test_no_tag_in_the_range_is_higher_than_the_choice(wanted: str, tags: list[s
         assert parse_version(str(answer.tag)) == max(admitted)
 
 
-@given(RANGE, st.lists(st.lists(TAG, max_size=6), min_size=1, max_size=6))
-def test_the_choice_never_steps_back_whatever_lists_come(wanted: str, lists: list[list[str]]) -> None:
-    policy = semver(wanted)
+SELECTION = st.one_of(
+    RANGE.map(semver),
+    st.sampled_from([numeric(), numeric("desc"), alphabetical(), alphabetical("desc", exclude=["rc"])]),
+    st.sampled_from([numeric(include=r"^v?([0-9.]+)", extract="$1"), semver("*-0", include="v(.*)", extract="$1")]),
+)
+
+
+@given(SELECTION, st.lists(st.lists(TAG, max_size=6), min_size=1, max_size=6))
+def test_the_choice_never_steps_back_whatever_lists_come(policy: Selection, lists: list[list[str]]) -> None:
     chosen: str | None = None
     seen: list[str] = []
     for tags in lists:

@@ -50,6 +50,10 @@ def bad_range(stage: Stage, rollout: Json) -> None:
     image_of(rollout)["policy"] = {"semver": {"range": ">=1.0 <"}}
 
 
+def bad_pattern(stage: Stage, rollout: Json) -> None:
+    image_of(rollout)["tags"] = {"include": "^v(?=1)"}
+
+
 def unpinned_sidecar(stage: Stage, rollout: Json) -> None:
     rollout["spec"]["workload"]["template"]["spec"]["containers"].append({"name": "proxy", "image": "envoy:1"})
 
@@ -142,6 +146,8 @@ ROWS: Final = [
     Row("a container that the template lacks", "ContainerNotFound",
         "names the container 'ap', which the template does not have; it has app", unknown_container, stalled=True),
     Row("a range that does not parse", "InvalidPolicy", ">=1.0 <", bad_range, stalled=True),
+    Row("a pattern that does not parse", "InvalidPolicy",
+        'tags.include "^v(?=1)" is no regular expression in RE2\'s syntax', bad_pattern, stalled=True),
     Row("a container that nobody pins", "ImageNotPinned", "without a digest", unpinned_sidecar, stalled=True),
     Row("a typo deep in the template", "WorkloadRefused", "prot", deep_typo, stalled=True),
     Row("a value that Kubernetes refuses", "WorkloadRefused", "quantities must match", bad_value, stalled=True),

@@ -56,6 +56,26 @@ def test_a_version_is_picked_up_a_bad_one_rolled_back_and_a_fixed_one_taken(stag
     stage.assert_pinned()
 
 
+def test_the_highest_build_is_taken_by_its_number_and_never_a_lower_one(stage: Stage) -> None:
+    stage.push("main-9-aaaa")
+    manifest = stage.rollout()
+    image = manifest["spec"]["images"][0]
+    image["policy"] = {"numeric": {"order": "asc"}}
+    image["tags"] = {"include": "^main-([0-9]+)-", "exclude": ["-debug$"], "extract": "$1"}
+    stage.apply(manifest)
+    stage.until_stable("main-9-aaaa")
+    for passed_over in ("main-11-cccc-debug", "topic-12-dddd", "latest", "main-8-ffff"):
+        stage.push(passed_over, "crash")
+    digest = stage.push("main-10-bbbb")
+    stage.look()
+    stage.until_stable("main-10-bbbb")
+    stage.registry.delete(stage.repository, digest)
+    stage.look()
+    stage.until(lambda: stage.condition("Resolved").get("reason") == "TagNotFound", "the user to be told")
+    assert stage.condition("Ready")["status"] == "True"
+    assert stage.templates() == [stage.release("main-9-aaaa"), stage.release("main-10-bbbb")]
+
+
 def test_a_tag_is_followed_when_it_is_pushed_again(stage: Stage) -> None:
     first = stage.push("latest", version="one")
     image = {"container": "app", "repository": f"{stage.registry.address}/{stage.repository}"}

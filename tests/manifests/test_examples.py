@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
 HOST = "registry.example.com"
-TAGS = {"web": ("1.4.2", "main"), "orders": ("2.1.0",), "search": ("3.0.0",), "worker": ("stable",)}
+TAGS = {
+    "web": ("1.4.2", "main"),
+    "orders": ("2.1.0",),
+    "search": ("3.0.0",),
+    "worker": ("stable",),
+    "reports": ("main-1041-3f2a9c1", "topic-2000-0000000"),
+}
 """What each repository needs to have for the examples to find their version."""
 
 each = pytest.mark.parametrize("example", EXAMPLES, ids=lambda file: file.stem)

@@ -52,7 +52,8 @@ class Release:
 
 def source_of(image: ImageSpec) -> str:
     """A fingerprint of where an image is chosen from: while it stays, an older choice is still a valid one."""
-    return digest_of([image.container, image.repository, image.policy.model_dump(mode="json", exclude_none=True)])
+    chosen_by = [part.model_dump(mode="json", exclude_none=True) for part in image.selection if part is not None]
+    return digest_of([image.container, image.repository, *chosen_by])
 
 
 def release_of(spec: Spec, images: Images) -> Release:

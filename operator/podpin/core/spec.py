@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -110,6 +110,20 @@ class SemverPolicy(Part):
     only when the range names one."""
 
 
+class NumericPolicy(Part):
+    """Take the highest number, or the lowest. Dotted groups of numbers count too; other tags are passed over."""
+
+    order: Literal["asc", "desc"] = "asc"
+    """asc takes the highest number, desc the lowest."""
+
+
+class AlphabeticalPolicy(Part):
+    """Take the last tag in the order of characters, or the first."""
+
+    order: Literal["asc", "desc"] = "asc"
+    """asc takes the last tag, desc the first."""
+
+
 class DigestPolicy(Part):
     """Run exactly this image, and never ask the registry for another."""
 
@@ -117,32 +131,71 @@ class DigestPolicy(Part):
     """The digest of the image index or manifest: sha256: and 64 hexadecimal digits."""
 
 
+POLICIES: Final = ("tag", "semver", "numeric", "alphabetical", "digest")
+_CHOOSING: Final = ("semver", "numeric", "alphabetical")
+"""Those that choose among tags."""
+
+
 def _given(policy: Policy) -> list[str]:
-    return [name for name in ("tag", "semver", "digest") if getattr(policy, name) is not None]
+    return [name for name in POLICIES if getattr(policy, name) is not None]
 
 
 class Policy(Part):
-    """How the version is chosen: exactly one of tag, semver and digest."""
+    """How the version is chosen: exactly one of these."""
 
     tag: TagPolicy | None = None
     """Follow one tag by its digest."""
     semver: SemverPolicy | None = None
     """Take the highest version within a range."""
+    numeric: NumericPolicy | None = None
+    """Take the highest number, such as a build number or a date."""
+    alphabetical: AlphabeticalPolicy | None = None
+    """Take the last tag in the order of characters."""
     digest: DigestPolicy | None = None
     """Run one digest for good."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "has(self.tag) || has(self.semver) || has(self.digest)",
-            "policy needs one of tag, semver or digest; none is given",
+            " || ".join(f"has(self.{name})" for name in POLICIES),
+            f"policy needs one of {', '.join(POLICIES[:-1])} or {POLICIES[-1]}; none is given",
             lambda policy: len(_given(policy)) > 0,
         ),
         Rule(
-            "[has(self.tag), has(self.semver), has(self.digest)].filter(given, given).size() < 2",
-            "policy must be only one of tag, semver and digest; more than one is given",
+            f"[{', '.join(f'has(self.{name})' for name in POLICIES)}].filter(given, given).size() < 2",
+            f"policy must be only one of {', '.join(POLICIES[:-1])} and {POLICIES[-1]}; more than one is given",
             lambda policy: len(_given(policy)) < 2,
         ),
     )
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class TagsSpec(Part):
+    """Which of the repository's tags are candidates, and what of a tag the policy reads. Patterns are RE2, as in Go,
+    and are searched for anywhere in the tag: bind them with ^ and $."""
+
+    include: Pattern | None = None
+    """Only tags in which this is found are candidates."""
+    exclude: Annotated[tuple[Pattern, ...], Field(max_length=16)] = ()
+    """No tag in which one of these is found is a candidate."""
+    extract: Pattern | None = None
+    """What the policy reads instead of the whole tag: groups of include, as in $version or $1.$2."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.extract) || has(self.include)",
+            "extract takes its groups from include: give that as well",
+            lambda tags: tags.extract is None or tags.include is not None,
+        ),
+    )
+
+
+class Selection(NamedTuple):
+    """What decides which version is chosen from a repository."""
+
+    policy: Policy
+    tags: TagsSpec | None = None
 
 
 class ImageSpec(Part):
@@ -154,6 +207,21 @@ class ImageSpec(Part):
     """The image's repository without scheme, tag or digest, as in registry.example.com/shop/web. A name without a
     registry is one of Docker Hub, as for docker pull."""
     policy: Policy
+    tags: TagsSpec | None = None
+    """Which tags are candidates; only with a policy that chooses among them."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.tags) || {' || '.join(f'has(self.policy.{name})' for name in _CHOOSING)}",
+            f"tags has a meaning only with the policies {', '.join(_CHOOSING)}, which choose among tags: leave it out",
+            lambda image: image.tags is None or any(name in _CHOOSING for name in _given(image.policy)),
+        ),
+    )
+
+    @property
+    def selection(self) -> Selection:
+        """What decides which version is chosen."""
+        return Selection(self.policy, self.tags)
 
 
 class SecretRef(Part):
@@ -465,7 +533,7 @@ def _problems(spec: Spec) -> Iterator[Problem]:
             parse_repository(image.repository)
         except ReferenceInvalid as error:
             yield Problem("InvalidRepository", f"the repository of container {image.container!r}: {error}")
-        if sentence := policy.check(image.policy):
+        if sentence := policy.check(image.selection):
             yield Problem("InvalidPolicy", f"the policy of container {image.container!r}: {sentence}")
     for name, written in containers.items():
         if name not in managed and (problem := _unmanaged(name, written)):

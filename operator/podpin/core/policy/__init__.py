@@ -1,21 +1,23 @@
 """How the image of a container is chosen: one module for each policy that the spec knows, and one table of them.
 
-A policy is a pure function from a repository's tags to a choice. Everybody else asks the functions here, with the whole
-`policy` of the spec, and need not know which policies there are. A new one is a module and a row in `POLICIES`.
+A policy is a pure function from a repository's tags to a choice. Everybody else asks the functions here, with the
+`policy` and the `tags` of the spec, and need not know which policies there are. A new one is a module and a row in
+`POLICIES`. Where `tags` extracts a part of each tag, the policy sees that part alone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from podpin.core.policy import digest, semver, tag
+from podpin.core.policy import alphabetical, digest, numeric, semver, tag
 from podpin.core.policy.choice import Choice, NoMatch
+from podpin.core.policy.tags import TagsInvalid, filter_of
 from podpin.core.reference import is_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from podpin.core.spec import Policy
+    from podpin.core.spec import Policy, Selection
 
 __all__ = ["POLICIES", "Choice", "Kind", "NoMatch", "advance", "check", "choose", "needs_registry", "needs_tags"]
 
@@ -44,22 +46,33 @@ class Kind(Protocol):
 POLICIES: Final[Mapping[str, Kind]] = {
     "tag": tag,
     "semver": semver,
+    "numeric": numeric,
+    "alphabetical": alphabetical,
     "digest": digest,
 }
 """Every policy by its field in the spec's `policy`."""
 
 
-def choose(policy: Policy, tags: Sequence[str]) -> Choice | NoMatch:
+def choose(selection: Selection, tags: Sequence[str]) -> Choice | NoMatch:
     """The tag, or the digest, that the policy takes. `tags` may be empty where `needs_tags` says that none are needed.
 
-    The order of `tags` does not matter, and tags of signatures are no candidates. Raises RangeInvalid for a policy that
-    `check` finds fault with.
+    The order of `tags` does not matter, and tags of signatures are no candidates. Raises RangeInvalid and TagsInvalid
+    for what `check` finds fault with.
     """
-    kind, spec = _find(policy)
-    return kind.choose(spec, [tag for tag in tags if not is_signature(tag)] if kind.NEEDS_TAGS else tags)
+    kind, spec = _find(selection.policy)
+    if not kind.NEEDS_TAGS:
+        return kind.choose(spec, tags)
+    candidates = [tag for tag in tags if not is_signature(tag)]
+    if selection.tags is None:
+        return kind.choose(spec, candidates)
+    values = filter_of(selection.tags).values(candidates)
+    if candidates and not values:
+        return NoMatch("No tag of the repository passes spec.images.tags: check include, exclude and extract.")
+    found = kind.choose(spec, list(values))
+    return Choice(values[found.tag], None) if isinstance(found, Choice) and found.tag is not None else found
 
 
-def advance(policy: Policy, chosen: str | None, new: Choice | NoMatch) -> Choice | NoMatch:
+def advance(selection: Selection, chosen: str | None, new: Choice | NoMatch) -> Choice | NoMatch:
     """Never step back by accident: `new`, unless it is lower than the tag `chosen` before for the same policy.
 
     Registries serve stale and shortened lists at times (fluxcd/image-reflector-controller#817). `chosen` is the
@@ -67,24 +80,41 @@ def advance(policy: Policy, chosen: str | None, new: Choice | NoMatch) -> Choice
     """
     if chosen is None:
         return new
-    kind, spec = _find(policy)
-    return kind.advance(spec, chosen, new)
+    kind, spec = _find(selection.policy)
+    if selection.tags is None or not kind.NEEDS_TAGS:
+        return kind.advance(spec, chosen, new)
+    values = filter_of(selection.tags)
+    mark = values.value(chosen)
+    if mark is None:
+        return new
+    if not isinstance(new, Choice) or new.tag is None:
+        kept = kind.advance(spec, mark, new)
+        return Choice(chosen, None) if isinstance(kept, Choice) else kept
+    value = values.value(new.tag)
+    if value == mark:
+        return new if new.tag >= chosen else Choice(chosen, None)
+    return new if kind.advance(spec, mark, Choice(value, None)) == Choice(value, None) else Choice(chosen, None)
 
 
-def check(policy: Policy) -> str | None:
+def check(selection: Selection) -> str | None:
     """A sentence for the user where the policy is wrong in a way that only the operator can see; else None."""
-    kind, spec = _find(policy)
+    kind, spec = _find(selection.policy)
+    if selection.tags is not None:
+        try:
+            filter_of(selection.tags)
+        except TagsInvalid as wrong:
+            return str(wrong)
     return kind.check(spec)
 
 
-def needs_tags(policy: Policy) -> bool:
+def needs_tags(selection: Selection) -> bool:
     """Whether the policy chooses from the list of the repository's tags."""
-    return _find(policy)[0].NEEDS_TAGS
+    return _find(selection.policy)[0].NEEDS_TAGS
 
 
-def needs_registry(policy: Policy) -> bool:
+def needs_registry(selection: Selection) -> bool:
     """Whether anything has to be asked of the registry at all."""
-    return _find(policy)[0].NEEDS_REGISTRY
+    return _find(selection.policy)[0].NEEDS_REGISTRY
 
 
 def _find(policy: Policy) -> tuple[Kind, Any]:
