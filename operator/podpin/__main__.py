@@ -1,4 +1,4 @@
-"""The one program: `podpin run`, also `python -m podpin run`."""
+"""The one program: `podpin run` and `podpin choose`, also as `python -m podpin`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from podpin.settings import parse_settings
 
 
 def main() -> None:
-    """Run podpin and exit with 0 when it was asked to stop, with 1 when it could not start."""
+    """Do what was asked. `run` exits with 0 when it was asked to stop, with 1 when it could not start."""
+    if sys.argv[1:2] == ["choose"]:
+        from podpin import choose  # only now: `run` needs nothing of it
+
+        sys.exit(choose.main(sys.argv[2:]))
     settings = parse_settings(sys.argv[1:])
     logs.set_up(settings.log_format, settings.log_level)
     slim.spare()

@@ -70,6 +70,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
+    # For the list of commands; __main__ hands its arguments over without coming here.
+    commands.add_parser("choose", help="try a policy from a terminal, without a cluster", add_help=False)
+
     def option(flag: str, what: str, metavar: str, read: Callable[[str], object] = str, default: object = None) -> None:
         variable = _variable(flag)
         # A default that is text is read as the flag itself would be, so both are checked alike.

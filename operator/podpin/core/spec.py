@@ -500,10 +500,24 @@ def parse_spec(raw: Mapping[str, Any]) -> Spec:
         raise SpecInvalid(_sentence(error)) from None
 
 
-def _sentence(error: ValidationError) -> str:
+def parse_image(raw: Mapping[str, Any]) -> ImageSpec:
+    """One entry of `spec.images` by itself. Raises SpecInvalid, also for what only the operator can see."""
+    try:
+        image = ImageSpec.model_validate(raw, by_alias=True, by_name=False)
+        parse_repository(image.repository)
+    except ValidationError as error:
+        raise SpecInvalid(_sentence(error, "images[0]")) from None
+    except ReferenceInvalid as error:
+        raise SpecInvalid(f"the repository: {error}") from None
+    if sentence := policy.check(image.selection):
+        raise SpecInvalid(sentence)
+    return image
+
+
+def _sentence(error: ValidationError, root: str = "spec") -> str:
     """The first thing that is wrong: where, which value, and what to do."""
     first = error.errors(include_url=False)[0]
-    path = "spec" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    path = root + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     if first["type"] == "missing":
         return f"{path} must be given"
     value = first["input"]

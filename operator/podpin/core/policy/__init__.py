@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     from podpin.core.spec import Policy, Selection
 
-__all__ = ["POLICIES", "Choice", "Kind", "NoMatch", "advance", "check", "choose", "needs_registry", "needs_tags"]
+__all__ = [
+    "POLICIES",
+    "Choice",
+    "Kind",
+    "NoMatch",
+    "advance",
+    "check",
+    "choose",
+    "explain",
+    "needs_registry",
+    "needs_tags",
+]
 
 
 class Kind(Protocol):
@@ -35,6 +46,9 @@ class Kind(Protocol):
 
     def check(self, policy: Any) -> str | None:
         """A sentence for the user where the policy is wrong in a way that the schema cannot see."""
+
+    def refuse(self, policy: Any, tag: str) -> str | None:
+        """Why the policy passes a tag over, in a few words; None where the tag is a candidate."""
 
     def choose(self, policy: Any, tags: Sequence[str]) -> Choice | NoMatch:
         """The choice among tags, whatever their order."""
@@ -70,6 +84,33 @@ def choose(selection: Selection, tags: Sequence[str]) -> Choice | NoMatch:
         return NoMatch("No tag of the repository passes spec.images.tags: check include, exclude and extract.")
     found = kind.choose(spec, list(values))
     return Choice(values[found.tag], None) if isinstance(found, Choice) and found.tag is not None else found
+
+
+def explain(selection: Selection, tags: Sequence[str], most: int) -> tuple[list[str], dict[str, str]]:
+    """What `choose` makes of each tag: up to `most` that fit, the best first, and why the others are passed over.
+
+    Raises as `choose` does.
+    """
+    kind, spec = _find(selection.policy)
+    reasons: dict[str, str] = {}
+    fitting: list[str] = []
+    candidates = filter_of(selection.tags) if selection.tags is not None else None
+    for name in tags:
+        value, why = (name, None) if candidates is None else candidates.explain(name)
+        if is_signature(name):
+            why = "it is the tag of a signature or an attestation"
+        why = why or kind.refuse(spec, value)
+        if why is None:
+            fitting.append(name)
+        else:
+            reasons[name] = why
+    ranked: list[str] = []
+    while len(ranked) < most:
+        found = choose(selection, [name for name in fitting if name not in ranked])
+        if not isinstance(found, Choice) or found.tag is None or found.tag in ranked:
+            break
+        ranked.append(found.tag)
+    return ranked, reasons
 
 
 def advance(selection: Selection, chosen: str | None, new: Choice | NoMatch) -> Choice | NoMatch:

@@ -25,6 +25,11 @@ def check(policy: AlphabeticalPolicy) -> str | None:  # noqa: ARG001 -- the sche
     return None
 
 
+def refuse(policy: AlphabeticalPolicy, tag: str) -> str | None:  # noqa: ARG001
+    """Every tag has its place in the order."""
+    return None
+
+
 def choose(policy: AlphabeticalPolicy, tags: Sequence[str]) -> Choice | NoMatch:
     """The last tag, or the first."""
     found = best(tags, _itself, policy.order)

@@ -21,6 +21,11 @@ def check(policy: DigestPolicy) -> str | None:  # noqa: ARG001 -- the schema has
     return None
 
 
+def refuse(policy: DigestPolicy, tag: str) -> str | None:  # noqa: ARG001
+    """There is no choice among tags, so none is refused."""
+    return None
+
+
 def choose(policy: DigestPolicy, tags: Sequence[str]) -> Choice:  # noqa: ARG001
     """The digest that is named."""
     return Choice(None, policy.value)

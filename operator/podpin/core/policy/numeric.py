@@ -29,6 +29,11 @@ def check(policy: NumericPolicy) -> str | None:  # noqa: ARG001 -- the schema ha
     return None
 
 
+def refuse(policy: NumericPolicy, tag: str) -> str | None:  # noqa: ARG001
+    """Why the tag is passed over, in a few words."""
+    return "it is no number" if number(tag) is None else None
+
+
 def choose(policy: NumericPolicy, tags: Sequence[str]) -> Choice | NoMatch:
     """The tag that is the highest number, or the lowest."""
     found = best(tags, number, policy.order)

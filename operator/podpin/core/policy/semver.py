@@ -36,6 +36,18 @@ def check(policy: SemverPolicy) -> str | None:
     return None
 
 
+def refuse(policy: SemverPolicy, tag: str) -> str | None:
+    """Why the tag is passed over, in a few words. Raises RangeInvalid where `check` finds fault."""
+    wanted, key = parse_range(policy.range), precedence(tag)
+    if key is None:
+        return "it is no version such as 1.2.3"
+    if wanted.admits_key(key):
+        return None
+    if wanted.spans_key(key):
+        return "it is a pre-release, and the range names none"
+    return "it is outside the range"
+
+
 def choose(policy: SemverPolicy, tags: Sequence[str]) -> Choice | NoMatch:
     """The tag of the highest version in the range. Raises RangeInvalid where `check` finds fault."""
     wanted = parse_range(policy.range)

@@ -21,6 +21,11 @@ def check(policy: TagPolicy) -> str | None:  # noqa: ARG001 -- the schema has ch
     return None
 
 
+def refuse(policy: TagPolicy, tag: str) -> str | None:  # noqa: ARG001
+    """There is no choice among tags, so none is refused."""
+    return None
+
+
 def choose(policy: TagPolicy, tags: Sequence[str]) -> Choice:  # noqa: ARG001
     """The tag that is named, whether or not the list holds it: resolving it tells."""
     return Choice(policy.name, None)

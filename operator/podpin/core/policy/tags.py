@@ -60,6 +60,18 @@ class Filter:
         value = b"".join(part if isinstance(part, bytes) else found.group(part) or b"" for part in self._parts)
         return value.decode("utf-8", "replace") or None
 
+    def explain(self, tag: str) -> tuple[str, str | None]:
+        """What of the tag counts, and in a few words why it is no candidate, or None."""
+        value = self.value(tag)
+        if value is not None:
+            return value, None
+        text = tag.encode()
+        if self._include is not None and not self._include.search(text):
+            return tag, "tags.include is not found in it"
+        if self._exclude is not None and self._exclude.search(text):
+            return tag, "tags.exclude is found in it"
+        return tag, "tags.extract leaves nothing of it"
+
     def values(self, tags: Iterable[str]) -> dict[str, str]:
         """The candidates: from each value to its tag."""
         chosen: dict[str, str] = {}

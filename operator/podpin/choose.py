@@ -1,0 +1,202 @@
+"""`podpin choose`: try a policy from a terminal, without a cluster.
+
+It asks the same functions as the operator does, with the tags that the registry has now or that stand on standard
+input, and says what it would take and, if asked, why not the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+
+from podpin.adapters.registry.client import RegistryClient
+from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
+from podpin.core.policy import Choice, choose, explain, needs_tags
+from podpin.core.reference import parse_repository, pin
+from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
+from podpin.errors import PodpinError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from podpin.core.spec import ImageSpec
+
+RUNNERS_UP: Final = 10
+SHOWN: Final = 20
+"""How many of the tags that are passed over are shown as text; JSON has all."""
+
+EPILOG: Final = """\
+Exit status: 0 when an image was chosen, 1 when none was, 2 when the question was not understood.
+
+examples:
+  podpin choose -f rollout.yaml
+  podpin choose registry.example.com/shop/web --semver ">=1.4 <2" --explain
+  git tag | podpin choose shop/web --semver "^2" --tags -
+  podpin choose shop/web --numeric asc --include "^main-([0-9]+)-" --extract '$1' -o json
+"""
+
+
+class Refused(Exception):  # noqa: N818 -- named for what happened to the question
+    """The question cannot be answered as it was asked; the text says why."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Answer, and return the exit status."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        image = _image(given)
+        answer = asyncio.run(_answer(image, given))
+    except Refused as refusal:
+        parser.error(str(refusal))
+    except (PodpinError, SpecInvalid) as error:
+        print(f"podpin choose: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(answer, indent=2) if given.output == "json" else _text(answer))
+    return 0 if answer["image"] else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="podpin choose",
+        description="Say which image a policy takes: that of an ImageRollout in a file, or one given by flags.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("repository", nargs="?", metavar="REPOSITORY", help="the repository, where no file is given")
+    add("-f", "--filename", metavar="FILE", help="a file with an ImageRollout; - is standard input")
+    add("--container", metavar="NAME", help="the container to choose for, where the ImageRollout has several")
+    policies = parser.add_mutually_exclusive_group()
+    policies.add_argument("--semver", metavar="RANGE", help="the highest version in the range")
+    policies.add_argument("--numeric", choices=("asc", "desc"), help="the highest number, or the lowest")
+    policies.add_argument(
+        "--alphabetical", choices=("asc", "desc"), help="the last tag by its characters, or the first"
+    )
+    policies.add_argument("--tag", metavar="NAME", help="the tag of this name")
+    add("--include", metavar="PATTERN", help="only tags in which this is found (RE2)")
+    add("--exclude", metavar="PATTERN", action="append", default=[], help="no tags in which this is found; repeatable")
+    add("--extract", metavar="TEMPLATE", help="what the policy reads of a tag: groups of --include, as in $1")
+    add(
+        "--tags",
+        metavar="FILE",
+        help="take the tags from this file, one a line, and ask no registry; - is standard input",
+    )
+    add("--explain", action="store_true", help="say why not the others")
+    add("-o", "--output", choices=("text", "json"), default="text", help="how to print the answer (default: text)")
+    add("--docker-config", metavar="FILE", help="credentials, as docker login writes them (default: none)")
+    add("--ca", metavar="FILE", help="certificates in PEM to trust for this registry")
+    add("--insecure-registry", metavar="HOST[:PORT]", action="append", default=[], help="speak plain HTTP to it")
+    return parser
+
+
+def _image(given: argparse.Namespace) -> ImageSpec:
+    """What the question is about."""
+    by_flags = {name: getattr(given, name) for name in ("semver", "numeric", "alphabetical", "tag")}
+    filters = (given.include, given.extract, *given.exclude)
+    if given.filename is not None:
+        if given.repository or any(by_flags.values()) or any(filters):
+            raise Refused("the file says what to choose: leave out REPOSITORY, the policy and the filters")
+        return _image_in(_read(given.filename), given.container)
+    if given.repository is None:
+        raise Refused("give an ImageRollout with -f, or a REPOSITORY and a policy")
+    fields = {"semver": "range", "numeric": "order", "alphabetical": "order", "tag": "name"}
+    policy = {name: {fields[name]: value} for name, value in by_flags.items() if value is not None}
+    if not policy:
+        raise Refused("give a policy: one of --semver, --numeric, --alphabetical and --tag")
+    raw: dict[str, Any] = {"container": "app", "repository": given.repository, "policy": policy}
+    if any(filters):
+        tags = {"include": given.include, "exclude": given.exclude, "extract": given.extract}
+        raw["tags"] = {name: value for name, value in tags.items() if value}
+    return parse_image(raw)
+
+
+def _image_in(text: str, container: str | None) -> ImageSpec:
+    try:
+        objects = [one for one in yaml.safe_load_all(text) if isinstance(one, dict)]
+    except yaml.YAMLError:
+        raise Refused("the file is no YAML") from None
+    rollouts = [one for one in objects if one.get("kind") == "ImageRollout"]
+    if len(rollouts) != 1:
+        raise Refused(f"the file must hold one ImageRollout; it holds {len(rollouts)}")
+    body = rollouts[0].get("spec")
+    spec = parse_spec(body if isinstance(body, dict) else {})
+    problem = problem_of(spec)
+    if isinstance(problem, Problem):
+        raise SpecInvalid(problem.message)
+    images = [image for image in spec.images if container in (None, image.container)]
+    if len(images) != 1:
+        names = ", ".join(image.container for image in spec.images)
+        raise Refused(f"say by --container which one: the ImageRollout chooses for {names}")
+    return images[0]
+
+
+async def _answer(image: ImageSpec, given: argparse.Namespace) -> dict[str, Any]:
+    repository = parse_repository(image.repository)
+    answer: dict[str, Any] = {"repository": str(repository), "tag": None, "digest": None, "image": None}
+    registry = RegistryClient(insecure_hosts=frozenset(given.insecure_registry))
+    try:
+        access = _access(given)
+        tags: Sequence[str] = ()
+        if needs_tags(image.selection):
+            listed = given.tags is None
+            tags = await registry.list_tags(repository, access) if listed else _read(given.tags).split()
+        elif given.tags is not None:
+            raise Refused("this policy does not choose among tags: leave out --tags")
+        found = choose(image.selection, tags)
+        if isinstance(found, Choice):
+            digest = found.digest
+            if digest is None and found.tag is not None and given.tags is None:
+                digest = await registry.resolve(repository, found.tag, access)
+            shown = pin(image.repository, found.tag, digest) if digest else f"{image.repository}:{found.tag}"
+            answer |= {"tag": found.tag, "digest": digest, "image": shown}
+        else:
+            answer["reason"] = found.message
+        if given.explain:
+            ranked, reasons = explain(image.selection, tags, RUNNERS_UP + 1) if tags else ([], {})
+            rest = len(set(tags)) - len(ranked) - len(reasons)
+            answer |= {"runnersUp": ranked[1:], "furtherFitting": rest, "passedOver": reasons}
+    finally:
+        await registry.close()
+    return answer
+
+
+def _access(given: argparse.Namespace) -> Access:
+    ca = _read(given.ca).encode() if given.ca else None
+    if given.docker_config is None:
+        return Access(ca=ca)
+    data = {".dockerconfigjson": _read(given.docker_config).encode()}
+    try:
+        keyring = Keyring.of_secrets([SecretData(given.docker_config, "kubernetes.io/dockerconfigjson", data)])
+    except KeyringInvalid as error:
+        raise Refused(str(error)) from None
+    return Access(keyring, ca)
+
+
+def _read(path: str) -> str:
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Refused(f"{path} cannot be read: {reason}") from None
+
+
+def _text(answer: dict[str, Any]) -> str:
+    lines: list[str] = [answer["image"] or answer["reason"]]
+    if "passedOver" not in answer:
+        return lines[0]
+    told = [(tag, f"fits; {answer['tag']} comes before it") for tag in answer["runnersUp"]]
+    told += list(answer["passedOver"].items())[:SHOWN]
+    width = max((len(tag) for tag, _ in told), default=0)
+    lines += [f"  {tag:{width}}  {why}" for tag, why in told]
+    if answer["furtherFitting"]:
+        lines.append(f"  {answer['furtherFitting']} more fit and come after these")
+    if (hidden := len(answer["passedOver"]) - SHOWN) > 0:
+        lines.append(f"  {hidden} more are passed over; -o json shows them")
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""`podpin choose` as a user types it, against a real registry: Debian's docker-registry."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import bcrypt
+import pytest
+from tests.registry.conftest import image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.registry.conftest import StartRegistry
+
+pytestmark = pytest.mark.cluster
+
+PAIR = base64.b64encode(b"me:hunter2").decode()
+
+
+async def podpin_choose(*arguments: str) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "podpin",
+        "choose",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_tag_and_digest_come_from_the_registry(start_registry: StartRegistry) -> None:
+    registry = await start_registry()
+    digests = {tag: await registry.push("shop/web", tag, image(tag)) for tag in ("1.9.0", "1.10.0", "2.0.0-rc.1")}
+    repository, plain = f"{registry.host}/shop/web", ("--insecure-registry", registry.host)
+    code, out, err = await podpin_choose(repository, "--semver", ">=1", *plain)
+    assert (code, out, err) == (0, f"{repository}:1.10.0@{digests['1.10.0']}\n", "")
+    code, out, _ = await podpin_choose(repository, "--tag", "2.0.0-rc.1", "-o", "json", *plain)
+    assert (code, json.loads(out)["digest"]) == (0, digests["2.0.0-rc.1"])
+    code, out, err = await podpin_choose(f"{repository}-gone", "--semver", ">=1", *plain)
+    assert (code, out) == (1, "")
+    assert "has no repository shop/web-gone" in err
+
+
+async def test_credentials_come_from_a_docker_config(start_registry: StartRegistry, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"me:{bcrypt.hashpw(b'hunter2', bcrypt.gensalt(4)).decode()}\n")
+    auth = {"auth": {"htpasswd": {"realm": "here", "path": str(users)}}}
+    registry = await start_registry(auth, authorization=f"Basic {PAIR}")
+    digest = await registry.push("shop/web", "7", image("seven"))
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"auths": {registry.host: {"auth": PAIR}}}))
+    question = (f"{registry.host}/shop/web", "--numeric", "asc", "--insecure-registry", registry.host)
+    code, out, err = await podpin_choose(*question)
+    assert (code, out) == (1, "")
+    assert "without credentials" in err
+    code, out, err = await podpin_choose(*question, "--docker-config", str(config))
+    assert (code, out, err) == (0, f"{registry.host}/shop/web:7@{digest}\n", "")
