@@ -9,10 +9,13 @@ import pytest
 
 from tests.cluster import application, toolchain
 
-pytestmark = [
-    pytest.mark.cluster,
-    pytest.mark.skipif(toolchain.find("/bin/busybox") is None, reason="needs busybox-static"),
-]
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module", autouse=True)
+def busybox() -> None:
+    """What every image is made from."""
+    toolchain.ensure({"/bin/busybox": "busybox-static"})
 
 
 def names(layer: application.Layer) -> list[str]:
