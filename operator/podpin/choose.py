@@ -103,6 +103,8 @@ def _image(given: argparse.Namespace) -> ImageSpec:
     if given.filename is not None:
         if given.repository or any(by_flags.values()) or any(filters):
             raise Refused("the file says what to choose: leave out REPOSITORY, the policy and the filters")
+        if given.filename == given.tags == "-":
+            raise Refused("only one of -f and --tags can be standard input")
         return _image_in(_read(given.filename), given.container)
     if given.repository is None:
         raise Refused("give an ImageRollout with -f, or a REPOSITORY and a policy")

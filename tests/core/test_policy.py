@@ -108,6 +108,12 @@ CHOICES: dict[str, tuple[Selection, str, Choice]] = {
         Choice("build-7-c", None),
     ),
     "passes over what yields nothing": (alphabetical(include=r"^a(.*)$", extract="$1"), "a ab", Choice("ab", None)),
+    "takes each exclusion for itself": (alphabetical(exclude=[r"\Qb", "c"]), "a b c", Choice("a", None)),
+    "passes over a value that grows too long": (
+        numeric(include="^(9{128}|1)$", extract="$1" * 100),
+        f"1 {'9' * 128}",
+        Choice("1", None),
+    ),
     "takes a dollar for itself": (alphabetical(include="a", extract="$$"), "a b", Choice("a", None)),
     "follows the tag that is named": (tag("latest"), "1.0.0 latest", Choice("latest", None)),
     "follows it where no list was asked for": (tag("latest"), "", Choice("latest", None)),

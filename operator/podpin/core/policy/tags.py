@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 PATTERN_MEMORY: Final = 1 << 20
 """Bytes that a compiled pattern may take: RE2 refuses what needs more."""
+LONGEST_VALUE: Final = 1024
+"""Bytes that may be extracted from a tag. No tag is longer than 128; a replacement can repeat its groups."""
 
 _REFERENCE: Final = re.compile(r"\$(?:\$|\{(\w+)\}|(\w+))", re.ASCII)
 
@@ -35,10 +37,7 @@ class Filter:
 
     def __init__(self, spec: TagsSpec) -> None:
         self._include = None if spec.include is None else _compile("include", spec.include)
-        for at, pattern in enumerate(spec.exclude):
-            _compile(f"exclude[{at}]", pattern)  # each by itself, for a sentence that names it
-        every = "|".join(f"(?:{pattern})" for pattern in spec.exclude)
-        self._exclude = _compile("exclude", every) if every else None
+        self._exclude = [_compile(f"exclude[{at}]", pattern) for at, pattern in enumerate(spec.exclude)]
         self._parts: list[bytes | int] | None = None
         if spec.extract is not None:
             if self._include is None:
@@ -53,12 +52,12 @@ class Filter:
             found = self._include.search(text)
             if found is None:
                 return None
-        if self._exclude is not None and self._exclude.search(text):
+        if any(pattern.search(text) for pattern in self._exclude):
             return None
         if self._parts is None or found is None:
             return tag
         value = b"".join(part if isinstance(part, bytes) else found.group(part) or b"" for part in self._parts)
-        return value.decode("utf-8", "replace") or None
+        return value.decode("utf-8", "replace") if 0 < len(value) <= LONGEST_VALUE else None
 
     def explain(self, tag: str) -> tuple[str, str | None]:
         """What of the tag counts, and in a few words why it is no candidate, or None."""
@@ -68,9 +67,9 @@ class Filter:
         text = tag.encode()
         if self._include is not None and not self._include.search(text):
             return tag, "tags.include is not found in it"
-        if self._exclude is not None and self._exclude.search(text):
+        if any(pattern.search(text) for pattern in self._exclude):
             return tag, "tags.exclude is found in it"
-        return tag, "tags.extract leaves nothing of it"
+        return tag, f"tags.extract leaves nothing of it, or more than {LONGEST_VALUE} characters"
 
     def values(self, tags: Iterable[str]) -> dict[str, str]:
         """The candidates: from each value to its tag."""
