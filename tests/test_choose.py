@@ -139,6 +139,7 @@ def test_nothing_that_fits_is_said_with_its_own_status(
         (("shop/web",), 2, "give a policy: one of --semver, --numeric, --alphabetical and --tag"),
         (("shop/web", "--tag", "1", "--semver", "1"), 2, "not allowed with argument"),
         (("-f", "x.yaml", "--tag", "1"), 2, "leave out REPOSITORY, the policy and the filters"),
+        (("shop/web", "--numeric", "asc", "--tags", __file__), 2, "among the tags: "),
         (("-f", "-", "--tags", "-"), 2, "only one of -f and --tags can be standard input"),
         (("-f", "/none/x.yaml"), 2, "/none/x.yaml cannot be read: No such file or directory"),
         (("shop/web", "--tag", "1", "--tags", "-"), 2, "this policy does not choose among tags: leave out --tags"),

@@ -18,7 +18,7 @@ import yaml
 from podpin.adapters.registry.client import RegistryClient
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.policy import Choice, choose, explain, needs_tags
-from podpin.core.reference import parse_repository, pin
+from podpin.core.reference import ReferenceInvalid, parse_repository, parse_tag, pin
 from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
 from podpin.errors import PodpinError
 
@@ -148,7 +148,7 @@ async def _answer(image: ImageSpec, given: argparse.Namespace) -> dict[str, Any]
         tags: Sequence[str] = ()
         if needs_tags(image.selection):
             listed = given.tags is None
-            tags = await registry.list_tags(repository, access) if listed else _read(given.tags).split()
+            tags = await registry.list_tags(repository, access) if listed else _tags_in(_read(given.tags))
         elif given.tags is not None:
             raise Refused("this policy does not choose among tags: leave out --tags")
         found = choose(image.selection, tags)
@@ -179,6 +179,16 @@ def _access(given: argparse.Namespace) -> Access:
     except KeyringInvalid as error:
         raise Refused(str(error)) from None
     return Access(keyring, ca)
+
+
+def _tags_in(text: str) -> list[str]:
+    tags = text.split()
+    try:
+        for tag in tags:
+            parse_tag(tag)
+    except ReferenceInvalid as error:
+        raise Refused(f"among the tags: {error}") from None
+    return tags
 
 
 def _read(path: str) -> str:

@@ -248,25 +248,39 @@ def test_any_deployment_can_be_read(raw: dict[str, Any]) -> None:
     assert isinstance(hash(workload_of(raw)), int)
 
 
-def test_a_probe_round_is_that_of_the_slowest_container_with_its_startup() -> None:
-    quick = {"name": "quick", "readinessProbe": {"periodSeconds": 1}}
-    slow = {
-        "name": "slow",
-        "startupProbe": {"periodSeconds": 5, "timeoutSeconds": 2},
-        "readinessProbe": {"successThreshold": 3},
+SECOND = timedelta(seconds=1)
+SLOW = {"startupProbe": {"periodSeconds": 5, "timeoutSeconds": 2}, "readinessProbe": {"successThreshold": 3}}
+
+
+@pytest.mark.parametrize(
+    ("containers", "sidecars", "expected"),
+    [
+        ([{}], [], 0 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": 1}}], [], 10 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": 1}}, SLOW, {}], [], 38 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": 1}}], [{**SLOW, "restartPolicy": "Always"}], 38 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": 1}}], [SLOW], 10 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": 2**31 - 1, "successThreshold": 100_000}}], [], 600 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": -(2**31), "successThreshold": 100_000}}], [], 10 * SECOND),
+        ([{"readinessProbe": {"periodSeconds": "often"}}], [], 11 * SECOND),
+    ],
+    ids=[
+        "nothing without a probe",
+        "never less than a kubelet needs",
+        "that of the slowest container, with its startup",
+        "a sidecar has its part in it",
+        "an init container has not",
+        "never for ever, whatever a stranger writes",
+        "never less than nothing",
+        "the default for what is no number",
+    ],
+)
+def test_a_round_of_the_probes_is(containers: list[Any], sidecars: list[Any], expected: timedelta) -> None:
+    metadata = {"name": "web-1", "labels": {names.LABEL_RELEASE: "abc"}, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    spec = {
+        "containers": [{"name": f"c{at}", **one} for at, one in enumerate(containers)],
+        "initContainers": [{"name": f"i{at}", **one} for at, one in enumerate(sidecars)],
     }
-    raw = {
-        "metadata": {
-            "name": "web-1",
-            "labels": {names.LABEL_RELEASE: "abc"},
-            "creationTimestamp": "2026-01-01T00:00:00Z",
-        },
-        "spec": {"containers": [quick, slow, {"name": "unprobed"}]},
-    }
-    seen = pod_of(raw)
+    seen = pod_of({"metadata": metadata, "spec": spec})
     assert seen is not None
-    assert seen.probe_round == timedelta(seconds=(5 + 2 + 1) + (10 * 3 + 1 + 1))
-    raw["spec"] = {"containers": [{"name": "unprobed"}]}
-    unprobed = pod_of(raw)
-    assert unprobed is not None
-    assert unprobed.probe_round == timedelta(0)
+    assert seen.probe_round == expected

@@ -183,6 +183,27 @@ ROWS = [
         {"ready_changed": at(30), "phase": "Running"},
     ),
     Row(
+        "a container that was lost three times is the image's",
+        (waiting("CrashLoopBackOff", restarts=2, last=run(255, "Unknown", started=2, finished=30)),),
+        {"ready_changed": at(30), "phase": "Running"},
+        image="CrashLooping",
+    ),
+    Row(
+        "a container that was lost and whose image is gone is not the node's any more",
+        (waiting("ImagePullBackOff", NOT_FOUND, restarts=1, last=run(255, "Unknown", started=2, finished=30)),),
+        {"ready_changed": at(30), "phase": "Running"},
+        image="ImageNotFound",
+    ),
+    Row(
+        "a container that crashes beside a lost one is not hidden by it",
+        (
+            waiting("ContainerCreating", restarts=1, last=run(255, "Unknown", started=2, finished=30)),
+            waiting("CrashLoopBackOff", name="other", restarts=9, last=run()),
+        ),
+        {"ready_changed": at(30), "phase": "Running"},
+        image="CrashLooping",
+    ),
+    Row(
         "a program that says 255 itself has exited",
         (container(ready=False, running_since=None, ended=run(255, "Error", started=2, finished=30)),),
         {"ready_changed": at(30), "phase": "Running"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import itertools
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +36,9 @@ class Refusal:
     body: Iterable[bytes]
 
 
+SILENCE: Final = Refusal(0, {}, ())
+
+
 class Gate(ThreadingHTTPServer):
     """Forwards to the registry, except for those who are turned away."""
 
@@ -46,7 +48,7 @@ class Gate(ThreadingHTTPServer):
         super().__init__((host, 0), _Passage)
         self.registry = registry
         self.address = f"{host}:{self.server_address[1]}"
-        self._refusals: dict[str, Refusal | None] = {}
+        self._refusals: dict[str, Refusal] = {}
         self._closing = threading.Event()
         self.turned_away: list[str] = []
         """The paths that were asked for by those who were turned away."""
@@ -60,11 +62,11 @@ class Gate(ThreadingHTTPServer):
         """Answer whoever's user agent begins so with a good status and a body of this many bytes."""
         piece = b" " * (1 << 20)
         headers = {"Content-Length": str(size), "Content-Type": "application/json"}
-        self._refusals[agent] = Refusal(200, headers, itertools.repeat(piece, size // len(piece)))
+        self._refusals[agent] = Refusal(200, headers, [piece] * (size // len(piece)))
 
     def keep_silent(self, agent: str) -> None:
         """Take the requests of whoever's user agent begins so, and never say anything."""
-        self._refusals[agent] = None
+        self._refusals[agent] = SILENCE
 
     def close(self) -> None:
         """Stop serving."""
@@ -76,16 +78,13 @@ class Gate(ThreadingHTTPServer):
         """Serve everybody again."""
         self._refusals.clear()
 
-    def refuses(self, agent: str) -> bool:
-        """Whether this user agent is turned away."""
-        return any(agent.startswith(start) for start in self._refusals)
-
     def refusal(self, agent: str) -> Refusal | None:
-        """What to say to this user agent instead; nothing, after a long while, where it is to be kept in silence."""
-        refusal = next(answer for start, answer in self._refusals.items() if agent.startswith(start))
-        if refusal is None:
-            self._closing.wait(SILENCE_SECONDS)
-        return refusal
+        """What to say to this user agent instead; None where it is served."""
+        return next((answer for start, answer in self._refusals.items() if agent.startswith(start)), None)
+
+    def keep_waiting(self) -> None:
+        """Say nothing, for a long while."""
+        self._closing.wait(SILENCE_SECONDS)
 
 
 class _Passage(BaseHTTPRequestHandler):
@@ -94,11 +93,13 @@ class _Passage(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         agent = self.headers.get("User-Agent", "")
-        if self.server.refuses(agent):
+        refusal = self.server.refusal(agent)
+        if refusal is not None:
             self.server.turned_away.append(self.path)
-            refusal = self.server.refusal(agent)
             self.close_connection = True
-            if refusal is not None:
+            if refusal is SILENCE:
+                self.server.keep_waiting()
+            else:
                 self._answer(refusal.status, refusal.headers, refusal.body)
             return
         connection = http.client.HTTPConnection(self.server.registry, timeout=30)

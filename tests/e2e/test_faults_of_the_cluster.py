@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
+HOLIDAYS = "no new Pods before the holidays are over"
 DEADLINE = 20
 """Seconds: shorter than each of these faults lasts, and long enough for a node that is busy."""
 
@@ -140,7 +141,7 @@ def test_an_admission_policy_refuses_the_pods_until_it_is_lifted(stage: Stage) -
     names = {"name": stage.namespace}
     here = {"matchLabels": {"kubernetes.io/metadata.name": stage.namespace}}
     pods = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
-    frozen = {"expression": "false", "message": "no new Pods before the holidays are over"}
+    frozen = {"expression": "false", "message": HOLIDAYS}
     kind = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": names}
     stage.apply(
         [
@@ -160,13 +161,15 @@ def test_an_admission_policy_refuses_the_pods_until_it_is_lifted(stage: Stage) -
             },
         ]
     )
-    stage.until(lambda: is_refused(stage), "the policy to be enforced")
-    stage.push("1.1.0")
-    stage.look()
-    stage.until_says("PodsNotCreated", frozen["message"])
-    outlasts_the_deadline(stage, serving, "PodsNotCreated")
-    for resource in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
-        stage.cluster.kubectl("delete", resource, stage.namespace)
+    try:
+        stage.until(lambda: is_refused(stage), "the policy to be enforced")
+        stage.push("1.1.0")
+        stage.look()
+        stage.until_says("PodsNotCreated", HOLIDAYS)
+        outlasts_the_deadline(stage, serving, "PodsNotCreated")
+    finally:
+        for resource in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+            stage.cluster.kubectl("delete", resource, stage.namespace)
     stage.until_stable("1.1.0", timeout=150)
     assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable"}
 
@@ -175,8 +178,8 @@ def is_refused(stage: Stage) -> bool:
     """Whether a Pod cannot be made in this namespace."""
     try:
         stage.kubectl("run", "probe", f"--image={stage.registry.address}/{stage.repository}:1.0.0", "--dry-run=server")
-    except ClusterError:
-        return True
+    except ClusterError as error:
+        return HOLIDAYS in str(error)
     return False
 
 

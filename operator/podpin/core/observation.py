@@ -20,6 +20,8 @@ UNPLACED: Final = frozenset({"Unschedulable", "SchedulingGated"})
 
 PROBES: Final = ("startupProbe", "readinessProbe")
 """What must succeed before a container is ready, in its order."""
+SHORTEST_ROUND: Final = timedelta(seconds=10)
+LONGEST_ROUND: Final = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,8 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         disrupted=(_text(disruption, "reason") or "Disrupted") if disruption.get("status") == "True" else None,
         probed=any(container.get("readinessProbe") for container in mains),
         probe_round=max(
-            (sum((_round(_get(one, probe)) for probe in PROBES), timedelta(0)) for one in mains), default=timedelta(0)
+            (_round(one) for one in (*mains, *inits) if one in mains or _text(one, "name") in sidecars),
+            default=timedelta(0),
         ),
         gated=bool(spec.get("readinessGates")),
         containers=(
@@ -193,12 +196,17 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
     )
 
 
-def _round(probe: Mapping[str, Any]) -> timedelta:
-    """One round of a probe, with the defaults of the API, and a second for times that are cut to seconds."""
-    if not probe:
+def _round(container: Mapping[str, Any]) -> timedelta:
+    """One round of a container's probes, with the defaults of the API. Whatever numbers a stranger's Pod has, it ends
+    within the bounds: the kubelet needs a little longer than its probes say, and nobody waits for ever."""
+    seconds = 0
+    for probe in (_get(container, name) for name in PROBES):
+        if probe:
+            period, timeout = _count(probe, "periodSeconds", otherwise=10), _count(probe, "timeoutSeconds", otherwise=1)
+            seconds += period * _count(probe, "successThreshold", otherwise=1) + timeout
+    if not any(_get(container, name) for name in PROBES):
         return timedelta(0)
-    period, timeout = _count(probe, "periodSeconds", otherwise=10), _count(probe, "timeoutSeconds", otherwise=1)
-    return timedelta(seconds=period * _count(probe, "successThreshold", otherwise=1) + timeout + 1)
+    return min(max(timedelta(seconds=min(max(seconds, 0), 10**6)), SHORTEST_ROUND), LONGEST_ROUND)
 
 
 def _container(status: Mapping[str, Any], images: Mapping[str, str], *, init: bool) -> Container:

@@ -119,12 +119,15 @@ def node_lost(pod: Pod) -> Finding | None:
 
 
 def containers_lost(pod: Pod) -> Finding | None:
-    """The runtime lost a container that ran, which is what a node that was rebooted shows."""
-    for container in (c for c in pod.containers if not c.init and not c.ready and c.running_since is None):
-        run = container.ended or container.last
-        if run is not None and _is_lost(run):
-            return Finding("NodeLost", f"node {pod.node} has lost container {container.name} of Pod {pod.name}")
-    return None
+    """The runtime lost the containers that ran, which is what a node that was rebooted shows.
+
+    Only where nothing else stands in their way: what cannot be started again, or is lost again and again, and what has
+    failed beside them, is judged like any other.
+    """
+    down = [c for c in pod.containers if not c.init and not c.ready and c.running_since is None]
+    if not down or not all(_was_lost(container) for container in down):
+        return None
+    return Finding("NodeLost", f"node {pod.node} has lost container {down[0].name} of Pod {pod.name}")
 
 
 def volume_trouble(pod: Pod) -> Finding | None:
@@ -303,6 +306,15 @@ def _repeated(pod: Pod, *, init: bool, reason: str) -> Finding | None:
 def _is_lost(run: Run) -> bool:
     """containerd's words for a container whose process it does not find any more (cri/server/events.go, restart.go)."""
     return run.reason == "Unknown" and run.exit_code == LOST_EXIT_CODE
+
+
+def _was_lost(container: Container) -> bool:
+    if failures(container) >= REPEATS:
+        return False
+    if container.ended is not None:
+        return _is_lost(container.ended)
+    on_its_way = container.waiting in (None, "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
+    return on_its_way and container.last is not None and _is_lost(container.last)
 
 
 def _start_failed(run: Run) -> bool:

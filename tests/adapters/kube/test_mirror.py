@@ -34,6 +34,8 @@ def pod(name: str, version: int, rollout: str | None = "web", **labels: str) -> 
 
 def project(raw: Any) -> str | None:
     metadata = raw["metadata"]
+    if metadata["labels"].get("odd") == "stumble":
+        raise OverflowError("a number that nobody foresaw")
     return None if "odd" in metadata["labels"] else f"{metadata['name']}@{metadata['resourceVersion']}"
 
 
@@ -204,6 +206,19 @@ async def test_an_object_without_a_namespace_or_that_cannot_be_read_is_passed_ov
         await server.watch()
         assert copy.of() == []
         assert copy.of(Key("", "web")) == ["a@1"]
+
+
+async def test_an_object_over_which_its_reading_stumbles_takes_no_other_along(
+    server: ApiServer, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.on("GET", PODS, page(pod("a", 1), pod("b", 2, odd="stumble"), version=5))
+    async with running(Copy(api)) as copy:
+        stream = await server.watch()
+        assert copy.of() == ["a@1"]
+        stream.send("MODIFIED", pod("b", 6, odd="stumble"))
+        stream.send("MODIFIED", pod("a", 7))
+        await copy.until(lambda: copy.of() == ["a@7"])
+    assert "cannot read b" in caplog.text
 
 
 async def test_an_object_that_can_no_longer_be_read_is_no_longer_there(server: ApiServer, api: Api) -> None:

@@ -71,11 +71,19 @@ class Mirror(Generic[T]):
         A newer state that is known stands. So does the object's absence, if the watch has come past this state already:
         it is gone again by now.
         """
-        metadata, value = raw["metadata"], self._project(raw)
+        metadata, value = raw["metadata"], self._read(raw)
         known = (metadata.get("namespace", ""), metadata["name"]) in self._homes
         if known or _number(self._version) < _version(metadata):
             self._take(raw, value)
         return value
+
+    def _read(self, raw: Mapping[str, Any]) -> T | None:
+        """The projection; nothing where it stumbles: one stranger's object must not take all others along."""
+        try:
+            return self._project(raw)
+        except Exception:
+            log.exception("cannot read %s of %s", raw["metadata"].get("name"), self._path)
+            return None
 
     def renew(self, key: Key, raws: Iterable[Mapping[str, Any]], version: str) -> None:
         """Take in all of a rollout's objects as a list of this version shows them, whatever the watch has told."""
@@ -146,7 +154,7 @@ class Mirror(Generic[T]):
             page = await self._api.request("GET", self._path, query=query, accept=self._accept[0])
             for raw in page.get("items") or ():
                 seen.add((raw["metadata"].get("namespace", ""), raw["metadata"]["name"]))
-                _tell(self._listed, self._take(raw, self._project(raw)))
+                _tell(self._listed, self._take(raw, self._read(raw)))
             if not page["metadata"].get("continue"):
                 break
             query["continue"] = page["metadata"]["continue"]
@@ -172,7 +180,7 @@ class Mirror(Generic[T]):
             if kind == "DELETED":
                 _tell(self._changed, {self.drop(metadata.get("namespace", ""), metadata["name"], _version(metadata))})
             else:
-                _tell(self._changed, self._take(raw, self._project(raw)))
+                _tell(self._changed, self._take(raw, self._read(raw)))
 
 
 def _tell(whom: Callable[[Key], None], keys: Iterable[Key | None]) -> None:
