@@ -92,8 +92,7 @@ class _Passage(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        agent = self.headers.get("User-Agent", "")
-        refusal = self.server.refusal(agent)
+        refusal = self.server.refusal(self.headers.get("User-Agent", ""))
         if refusal is not None:
             self.server.turned_away.append(self.path)
             self.close_connection = True

@@ -199,14 +199,15 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
 def _round(container: Mapping[str, Any]) -> timedelta:
     """One round of a container's probes, with the defaults of the API. Whatever numbers a stranger's Pod has, it ends
     within the bounds: the kubelet needs a little longer than its probes say, and nobody waits for ever."""
-    seconds = 0
-    for probe in (_get(container, name) for name in PROBES):
-        if probe:
-            period, timeout = _count(probe, "periodSeconds", otherwise=10), _count(probe, "timeoutSeconds", otherwise=1)
-            seconds += period * _count(probe, "successThreshold", otherwise=1) + timeout
-    if not any(_get(container, name) for name in PROBES):
+    probes = [probe for name in PROBES if (probe := _get(container, name))]
+    if not probes:
         return timedelta(0)
-    return min(max(timedelta(seconds=min(max(seconds, 0), 10**6)), SHORTEST_ROUND), LONGEST_ROUND)
+    seconds = 0
+    for probe in probes:
+        period, timeout = _count(probe, "periodSeconds", otherwise=10), _count(probe, "timeoutSeconds", otherwise=1)
+        seconds += period * _count(probe, "successThreshold", otherwise=1) + timeout
+    # Bounded as a number first: a timedelta cannot hold what int32 fields multiply to.
+    return timedelta(seconds=min(max(seconds, SHORTEST_ROUND.seconds), LONGEST_ROUND.seconds))
 
 
 def _container(status: Mapping[str, Any], images: Mapping[str, str], *, init: bool) -> Container:
