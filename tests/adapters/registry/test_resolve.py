@@ -24,6 +24,7 @@ from podpin.core.reference import ReferenceInvalid
 from podpin.errors import Denied, Invalid, NotFound, Unavailable, Untrusted
 
 if TYPE_CHECKING:
+    from tests.adapters.registry.conftest import NewClient, Serve
     from tests.adapters.registry.scripted import Reply
 
     from podpin.adapters.registry.client import RegistryClient
@@ -218,6 +219,56 @@ async def test_a_tag_that_is_none_is_never_asked_for(registry: Scripted, client:
     with pytest.raises(ReferenceInvalid):
         await client.exists(registry.app, "sha256:../x", ANYBODY)
     assert registry.seen == []
+
+
+async def test_a_manifest_is_had_by_tag_and_by_digest(registry: Scripted, client: RegistryClient) -> None:
+    digest = registry.serves("1")
+    for name in ("1", digest):
+        found = await client.manifest(registry.app, name, ANYBODY)
+        assert (found.digest, found.media_type, found.body) == (digest, IMAGE, image())
+
+
+async def test_what_was_just_proven_is_not_fetched_again_for_the_same_credential(
+    registry: Scripted, client: RegistryClient
+) -> None:
+    digest = registry.serves("1")
+    await client.resolve(registry.app, "1", ANYBODY)
+    registry.seen.clear()
+    await client.manifest(registry.app, digest, ANYBODY)
+    assert registry.asked == []
+    await client.manifest(registry.app, digest, access(registry.host))
+    assert registry.asked == [f"GET /v2/app/manifests/{digest}"]
+
+
+async def test_no_more_than_a_few_small_manifests_are_kept(registry: Scripted, client: RegistryClient) -> None:
+    bodies = [image(str(nth)) for nth in range(70)] + [image("long", annotations={"x": "y" * 20_000})]
+    digests = [registry.serves(f"t{nth}", body) for nth, body in enumerate(bodies)]
+    for digest in digests:
+        await client.manifest(registry.app, digest, ANYBODY)
+    registry.seen.clear()
+    for digest in (digests[0], digests[-1], digests[-2]):
+        await client.manifest(registry.app, digest, ANYBODY)
+    assert registry.asked == [f"GET /v2/app/manifests/{digest}" for digest in (digests[0], digests[-1])]
+
+
+async def test_a_blob_is_proven_wherever_it_was_redirected_to(
+    registry: Scripted, serve: Serve, new_client: NewClient
+) -> None:
+    storage = await serve("localhost")
+    client, digest = new_client(registry, storage), digest_of(b"config")
+    registry.on(f"GET /v2/app/blobs/{digest}", reply(307, location=f"http://{storage.host}/signed?x=1"))
+    storage.on("GET /signed?x=1", reply(200, b"config", kind="application/octet-stream"))
+    assert await client.blob(registry.app, digest, access(registry.host), 100) == b"config"
+    assert storage.authorizations == [None]
+    storage.on("GET /signed?x=1", reply(200, b"another"))
+    with pytest.raises(Untrusted, match="has the digest"):
+        await client.blob(registry.app, digest, ANYBODY, 100)
+    with pytest.raises(Untrusted, match="more than 5 bytes"):
+        await client.blob(registry.app, digest, ANYBODY, 5)
+    with pytest.raises(NotFound, match=f"has no blob {WRONG} in app"):
+        await client.blob(registry.app, WRONG, ANYBODY, 5)
+    with pytest.raises(ReferenceInvalid):
+        await client.blob(registry.app, "sha256:../../x", ANYBODY, 5)
 
 
 async def test_a_digest_exists_by_one_head(registry: Scripted, client: RegistryClient) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import OrderedDict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -17,7 +18,14 @@ from yarl import URL
 
 from podpin.adapters.registry.auth import Authorizer, Errand, denied
 from podpin.adapters.registry.limits import Limits
-from podpin.adapters.registry.manifest import ACCEPT, is_web_page, prove_manifest, read_object
+from podpin.adapters.registry.manifest import (
+    ACCEPT,
+    Manifest,
+    digest_of,
+    is_web_page,
+    prove_manifest,
+    read_object,
+)
 from podpin.adapters.registry.paging import next_page
 from podpin.adapters.registry.transport import Answer, Transport, authority, same_origin
 from podpin.core.reference import ReferenceInvalid, is_signature, parse_digest, parse_tag
@@ -34,8 +42,12 @@ _T = TypeVar("_T")
 _DIGEST_HEADER: Final = "Docker-Content-Digest"
 _API_HEADER: Final = "Docker-Distribution-Api-Version"
 _MANIFEST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: ACCEPT}
+_BLOB_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: "*/*"}
 _LIST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: "application/json"}
 _REFUSED: Final = frozenset({400, 405, 406, 410, 413, 414, 422})
+_KEPT: Final = 64
+_KEPT_BYTES: Final = 16 * 1024
+"""How many manifests are kept, and how long one may be: what was proven is often asked for once more right away."""
 
 
 class RegistryClient:
@@ -73,6 +85,7 @@ class RegistryClient:
             token_bytes=self._limits.token_bytes,
             monotonic=monotonic,
         )
+        self._proven: OrderedDict[tuple[Errand, str], Manifest] = OrderedDict()
 
     async def list_tags(self, repository: Repository, access: Access) -> tuple[str, ...]:
         """All tags of the repository, in the registry's order; signatures and attestations are left out.
@@ -104,13 +117,43 @@ class RegistryClient:
         async def attempt(errand: Errand) -> bool:
             # A page for people is there under any name; only the digest itself shows that it was understood.
             if await self._head(digest, errand) != digest:
-                await self._look(repository, digest, errand)
+                await self._fetch(repository, digest, errand)
             return True
 
         try:
             return await self._with_each_credential(repository, access, attempt)
         except NotFound:
             return False
+
+    async def manifest(self, repository: Repository, name: str, access: Access) -> Manifest:
+        """The manifest or index behind a tag or a digest; one that was proven a moment ago is not fetched again."""
+        if ":" in name:
+            parse_digest(name)
+        else:
+            parse_tag(name)
+
+        async def attempt(errand: Errand) -> Manifest:
+            return self._proven.get((errand, name)) or await self._fetch(repository, name, errand)
+
+        return await self._with_each_credential(repository, access, attempt)
+
+    async def blob(self, repository: Repository, digest: str, access: Access, most_bytes: int) -> bytes:
+        """The blob of this digest, computed from its bytes. Raises Untrusted for one longer than `most_bytes`."""
+        parse_digest(digest)
+
+        async def attempt(errand: Errand) -> bytes:
+            url = self._url(errand, f"blobs/{digest}")
+            answer = await self._ask("GET", url, errand, _BLOB_HEADERS, most_bytes)
+            self._expect_ok(answer, errand, f"blob {digest} in {repository.path}")
+            found = digest_of(answer.body)
+            if found != digest:
+                raise Untrusted(
+                    f"What the registry at {authority(url)} sends as the blob {digest} of {repository.path} has the "
+                    f"digest {found}; ask the registry's operator."
+                )
+            return answer.body
+
+        return await self._with_each_credential(repository, access, attempt)
 
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
@@ -151,7 +194,7 @@ class RegistryClient:
         while page is not None and page not in seen:
             seen.add(page)
             answer = await self._ask("GET", page, errand, _LIST_HEADERS, limits.tag_page_bytes)
-            self._expect_ok(answer, errand, f"a repository {repository.path}")
+            self._expect_ok(answer, errand, f"repository {repository.path}")
             tags |= dict.fromkeys(_tags_of(answer))
             page = next_page(answer.headers.getall(hdrs.LINK, []), page)
             if len(tags) > limits.tags or (page is not None and len(seen) >= limits.pages):
@@ -164,11 +207,11 @@ class RegistryClient:
     async def _resolve(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
         claimed = await self._head(tag, errand)
         if claimed is None:
-            return await self._look(repository, tag, errand)
+            return (await self._fetch(repository, tag, errand)).digest
         if claimed != known:
             # By digest and not by tag: what is checked is then what is pinned, whatever the tag does meanwhile.
             try:
-                await self._look(repository, claimed, errand)
+                await self._fetch(repository, claimed, errand)
             except NotFound as error:
                 raise Unavailable(
                     f"The registry at {authority(errand.registry)} names the digest {claimed} for "
@@ -185,21 +228,29 @@ class RegistryClient:
             return None
         return _digest_header(answer)
 
-    async def _look(self, repository: Repository, name: str, errand: Errand) -> str:
-        """Fetch a manifest by tag or digest and return its digest, computed. Raises NotFound only for a clear 404."""
+    async def _fetch(self, repository: Repository, name: str, errand: Errand) -> Manifest:
+        """Fetch a manifest by tag or digest, and prove it. Raises NotFound only for a clear 404."""
         url = self._url(errand, f"manifests/{name}")
         answer = await self._ask("GET", url, errand, _MANIFEST_HEADERS, self._limits.manifest_bytes)
         by_digest = ":" in name
         shown = f"{repository.path}{'@' if by_digest else ':'}{name}"
         self._expect_ok(answer, errand, shown)
         where = f"What the registry at {authority(url)} sends as {shown}"
-        digest = prove_manifest(where, answer.headers.get(hdrs.CONTENT_TYPE), answer.body)
+        manifest = prove_manifest(where, answer.headers.get(hdrs.CONTENT_TYPE), answer.body)
         promised = name if by_digest else _digest_header(answer)
-        if promised is not None and promised != digest:
+        if promised is not None and promised != manifest.digest:
             raise Untrusted(
-                f"{where} has the digest {digest}, and not {promised} as it says; ask the registry's operator."
+                f"{where} has the digest {manifest.digest}, and not {promised} as it says; ask the registry's operator."
             )
-        return digest
+        self._keep(errand, manifest)
+        return manifest
+
+    def _keep(self, errand: Errand, manifest: Manifest) -> None:
+        """Keep a manifest for those alone who may see it: the errand has their credential."""
+        if len(manifest.body) <= _KEPT_BYTES:
+            self._proven[errand, manifest.digest] = manifest
+            if len(self._proven) > _KEPT:
+                self._proven.popitem(last=False)
 
     async def _ask(self, method: str, url: URL, errand: Errand, headers: Mapping[str, str], most_bytes: int) -> Answer:
         """Ask the registry, with what it wanted the last time; and once more with what it wants now, if it says 401."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any, Final
 
 from podpin.errors import Untrusted
@@ -33,6 +34,15 @@ _SCHEMA_1: Final = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index whose digest was computed from its bytes; the media type is one of those above."""
+
+    digest: str
+    media_type: str
+    body: bytes
+
+
 def media_type(content_type: str | None) -> str:
     """A Content-Type header without its parameters, in lowercase; empty if there is none."""
     return (content_type or "").partition(";")[0].strip().lower()
@@ -52,8 +62,8 @@ def read_object(body: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def prove_manifest(where: str, content_type: str | None, body: bytes) -> str:
-    """Return the digest of a manifest or index, computed from its bytes, after checking that it is one.
+def prove_manifest(where: str, content_type: str | None, body: bytes) -> Manifest:
+    """Return a manifest or index with the digest computed from its bytes, after checking that it is one.
 
     `where` names it for the sentence. Raises Untrusted.
     """
@@ -83,6 +93,11 @@ def prove_manifest(where: str, content_type: str | None, body: bytes) -> str:
         raise Untrusted(f"{where} is neither a manifest nor an index that podpin knows.")
     if not whole:
         raise Untrusted(f"{where} lacks what its media type promises.")
+    return Manifest(digest_of(body), kind, body)
+
+
+def digest_of(body: bytes) -> str:
+    """The digest of these bytes, as `sha256:` and 64 hexadecimal digits."""
     return f"sha256:{hashlib.sha256(body).hexdigest()}"
 
 
