@@ -133,6 +133,9 @@ _HOW_TO_WRITE: Final = "write it as in registry.example.com/shop/web"
 _DURATION: Final = "must be a duration with its unit, such as 90s, 5m or 1h30m"
 _HEX: Final = "must be sha256: and exactly 64 hexadecimal digits in lower case"
 _ONE_TAG: Final = "must be one tag, such as 1.27: letters, digits, '_', '.' and '-', not beginning with '.' or '-'"
+_ONLY_ONE: Final = (
+    "policy must be only one of tag, semver, numeric, alphabetical, newest, promote and digest; more than one is given"
+)
 _NO_CONTAINER: Final = (
     "the template needs at least one container: list them under containers, and check how that is spelt"
 )
@@ -171,19 +174,33 @@ BAD: Final[tuple[Bad, ...]] = (
         'supported values: "asc", "desc"', operator="input should be 'asc' or 'desc'"),
     Bad("a filter for a policy that does not choose among tags",
         lambda spec: spec["images"][0].update(policy={"tag": {"name": "latest"}}, tags={"include": "^v"}), _IMAGE,
-        "tags has a meaning only with the policies semver, numeric, alphabetical, which choose among tags"),
+        "tags has a meaning only with the policies semver, numeric, alphabetical, newest, which choose among tags"),
     Bad("an extract without an include", lambda spec: spec["images"][0].update(tags={"extract": "$1"}),
         f"{_IMAGE}.tags", "extract takes its groups from include: give that as well"),
     Bad("seventeen exclusions", lambda spec: spec["images"][0].update(tags={"exclude": ["x"] * 17}),
         f"{_IMAGE}.tags.exclude", "must have at most 16 items", operator="should have at most 16 items"),
     Bad("a pattern of 257 characters", lambda spec: spec["images"][0].update(tags={"include": "x" * 257}),
         f"{_IMAGE}.tags.include", "may not be more than 256", operator="should have at most 256 characters"),
+    Bad("a limit of none", lambda spec: spec["images"][0].update(tags={"limit": 0}), f"{_IMAGE}.tags.limit",
+        "should be greater than or equal to 1", operator="should be greater than or equal to 1"),
+    Bad("newest with an extract",
+        lambda spec: spec["images"][0].update(policy={"newest": {}}, tags={"include": "(x)", "extract": "$1"}), _IMAGE,
+        "tags.extract has no meaning with the policy newest, which compares build times: leave it out"),
+    Bad("a platform that is none", lambda spec: spec["images"][0].update(platforms=["amd64"]),
+        f"{_IMAGE}.platforms[0]", "must be a platform such as linux/amd64 or linux/arm/v7"),
+    Bad("an age without its unit", lambda spec: spec["images"][0].update(minAge="5"), f"{_IMAGE}.minAge",
+        "must be a duration with its unit, such as 90s, 5m or 1h30m"),
+    Bad("an age for a digest",
+        lambda spec: spec["images"][0].update(policy={"digest": {"value": DIGEST}}, minAge="5m"), _IMAGE,
+        "platforms, minAge and immutableTags have no meaning with the policy digest"),
+    Bad("a promotion from nowhere", _policy(promote={}), f"{_POLICY}.promote.from", "Required value",
+        operator="must be given"),
     Bad("no policy", _policy(), _POLICY,
-        "policy needs one of tag, semver, numeric, alphabetical or digest; none is given"),
+        "policy needs one of tag, semver, numeric, alphabetical, newest, promote or digest; none is given"),
     Bad("two policies", _policy(tag={"name": "1"}, semver={"range": "1.x"}), _POLICY,
-        "policy must be only one of tag, semver, numeric, alphabetical and digest; more than one is given"),
+        _ONLY_ONE),
     Bad("three policies", _policy(tag={"name": "1"}, semver={"range": "1.x"}, digest={"value": DIGEST}), _POLICY,
-        "policy must be only one of tag, semver, numeric, alphabetical and digest; more than one is given"),
+        _ONLY_ONE),
     Bad("a tag policy without a tag", _policy(tag={}), f"{_POLICY}.tag.name", "Required value",
         operator="must be given"),
     Bad("a tag with its repository", _policy(tag={"name": "web:1.2"}), f"{_POLICY}.tag.name",

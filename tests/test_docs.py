@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 DOCUMENTS: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CATALOGUE: Final = (ROOT / "docs" / "reasons.md").read_text()
-PLACE_OF_REASON: Final = {"Finding": 0, "Failed": 0, "Problem": 0, "Unresolved": 0, "Notice": 1, "Say": 1, "stalled": 1}
+PLACE_OF_REASON: Final = {
+    "Finding": 0,
+    "Failed": 0,
+    "PassedOver": 0,
+    "Problem": 0,
+    "Unresolved": 0,
+    "Notice": 1,
+    "Say": 1,
+    "stalled": 1,
+}
 """Which argument of these is the reason."""
 
 

@@ -6,14 +6,26 @@ import asyncio
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from podpin.core.image import Facts, Layer
 from podpin.core.keyring import Access, Credential, Keyring
 from podpin.core.names import Key
+from podpin.core.policy.terms import PassedOver, Terms
 from podpin.core.reference import Repository
-from podpin.core.spec import DigestPolicy, Policy, Selection, SemverPolicy, TagPolicy
+from podpin.core.spec import (
+    DigestPolicy,
+    NewestPolicy,
+    Policy,
+    PromotePolicy,
+    Selection,
+    SemverPolicy,
+    TagPolicy,
+    TagsSpec,
+)
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 from podpin.poller import (
     FIRST_BACKOFF,
@@ -26,10 +38,12 @@ from podpin.poller import (
     Poller,
     Wish,
 )
+from tests.builders import START
 from tests.virtual_time import VirtualLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from datetime import datetime
 
 INTERVAL = 300.0
 WEB = Repository("one.example.com", "shop/web")
@@ -48,6 +62,11 @@ def in_virtual_time(story: Coroutine[Any, Any, None]) -> None:
 
 def now() -> float:
     return asyncio.get_running_loop().time()
+
+
+def clock() -> datetime:
+    """The time of day goes with the virtual time."""
+    return START + timedelta(seconds=now())
 
 
 def tag(name: str) -> Policy:
@@ -83,12 +102,20 @@ class FakeRegistry:
     digests: dict[Repository, dict[str, str]] = field(default_factory=dict)
     failure: Callable[[Request], Exception | None] = lambda _: None
     delay: Callable[[Request], float] = lambda _: 0.01
+    facts: dict[str, Facts] = field(default_factory=dict)
+    inspected: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     under_way: Counter[str] = field(default_factory=Counter)
     most_under_way: Counter[str] = field(default_factory=Counter)
 
     def push(self, repository: Repository, name: str, content: str = "") -> None:
         self.digests.setdefault(repository, {})[name] = digest_of(content or name)
+
+    def built(self, name: str, minutes_ago: float | None, repository: Repository = WEB, **facts: Any) -> None:
+        """Push a tag whose image was built so long ago."""
+        self.push(repository, name)
+        created = None if minutes_ago is None else clock() - timedelta(minutes=minutes_ago)
+        self.facts[digest_of(name)] = Facts(created=created, **facts)
 
     def count(self, what: str, repository: Repository = WEB) -> int:
         return sum(request.what == what and request.repository == repository for request in self.requests)
@@ -108,6 +135,14 @@ class FakeRegistry:
     async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
         await self._answer(Request(now(), "exists", repository, digest, access, None))
         return digest in self.digests.get(repository, {}).values()
+
+    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
+        self.inspected.append((digest, tuple(wanted)))
+        await asyncio.sleep(0)
+        failure = self.failure(Request(now(), "inspect", repository, digest, access, None))
+        if failure is not None:
+            raise failure
+        return self.facts.get(digest, Facts())
 
     async def _answer(self, request: Request) -> None:
         self.requests.append(request)
@@ -132,9 +167,11 @@ class World:
     accesses: dict[AccessSource, Access | Exception]
     loads: list[AccessSource]
     woken: list[Key]
+    placements: dict[str, tuple[str, ...] | Exception]
 
     def follow(self, key: Key, policy: Policy, repository: Repository = WEB, **rest: Any) -> Look | None:
-        wish = Wish(repository, Selection(policy), **{"interval": INTERVAL, "source": SHOP, **rest})
+        selection = Selection(policy, rest.pop("tags", None))
+        wish = Wish(repository, selection, **{"interval": INTERVAL, "source": SHOP, **rest})
         return self.poller.follow(key, {"app": wish})["app"]
 
     def outcome(self, key: Key) -> Found | Failed | None:
@@ -163,10 +200,27 @@ def story(tell: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
                 raise access
             return access
 
-        poller = Poller(registry, load_access, woken.append, monotonic=now, rng=lambda: 0.5, jitter=0.1)
+        placements: dict[str, tuple[str, ...] | Exception] = {}
+
+        async def load_platforms(placement: str) -> tuple[str, ...]:
+            found = placements.get(placement, ())
+            if isinstance(found, Exception):
+                raise found
+            return found
+
+        poller = Poller(
+            registry,
+            load_access,
+            woken.append,
+            load_platforms=load_platforms,
+            monotonic=now,
+            clock=clock,
+            rng=lambda: 0.5,
+            jitter=0.1,
+        )
         running = asyncio.create_task(poller.run())
         try:
-            await tell(World(poller, registry, accesses, loads, woken))
+            await tell(World(poller, registry, accesses, loads, woken, placements))
             assert not running.done()
         finally:
             running.cancel()
@@ -376,7 +430,7 @@ async def test_a_tag_that_is_gone_is_said_to_be_gone_and_the_last_image_stays_kn
     assert look is not None
     assert isinstance(look.outcome, Failed)
     assert look.outcome.reason == "TagNotFound"
-    assert "1.1.0 of one.example.com/shop/web, the highest version chosen so far, is gone" in look.outcome.message
+    assert "1.1.0 of one.example.com/shop/web, the best version so far by the policy, is gone" in look.outcome.message
     assert look.last == Found("1.1.0", digest_of("1.1.0"))
 
 
@@ -959,3 +1013,307 @@ def test_stopping_ends_what_is_under_way() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     in_virtual_time(play())
+
+
+# --- what a new version must be
+
+
+AMD, BOTH = ("linux/amd64",), ("linux/amd64", "linux/arm64")
+MINUTE = timedelta(minutes=1)
+
+
+@story
+async def test_a_version_without_a_platform_of_the_nodes_is_passed_over_for_the_next(world: World) -> None:
+    world.placements["anywhere"] = BOTH
+    world.registry.built("1.0.0", 60, platforms=BOTH)
+    world.registry.built("1.1.0", 60, platforms=AMD)
+    world.follow(ONE, semver("*"), terms=Terms(placement="anywhere"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert (outcome.tag, outcome.digest) == ("1.0.0", digest_of("1.0.0"))
+    assert outcome.passed_over is not None
+    assert outcome.passed_over.message.startswith("tag 1.1.0 has no image for linux/arm64")
+
+
+@story
+async def test_where_the_nodes_are_not_known_no_platform_is_demanded(world: World) -> None:
+    world.placements["anywhere"] = Unavailable("the API server does not answer")
+    world.registry.built("1.0.0", 60, platforms=AMD)
+    world.follow(ONE, semver("*"), terms=Terms(placement="anywhere"))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_what_is_held_already_is_not_judged_by_nodes_that_came_later(world: World) -> None:
+    world.placements["anywhere"] = BOTH
+    world.registry.built("1.0.0", 60, platforms=AMD)
+    terms = Terms(placement="anywhere")
+    world.follow(ONE, semver("*"), terms=terms, chosen="1.0.0", known=digest_of("1.0.0"))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+    assert world.registry.inspected == []
+
+
+@story
+async def test_nothing_that_may_be_taken_is_said_with_the_reason_of_the_best(world: World) -> None:
+    world.registry.built("1.0.0", 60, platforms=("linux/s390x",))
+    world.registry.built("1.1.0", 60, platforms=AMD)
+    world.follow(ONE, semver("*"), terms=Terms(platforms=("linux/arm64",)))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "PlatformMissing"
+    assert outcome.message.startswith("Tag 1.1.0 has no image for linux/arm64")
+
+
+@story
+async def test_no_more_candidates_are_tried_than_the_limit_says(world: World) -> None:
+    for minor in range(9):
+        world.registry.built(f"1.{minor}.0", 60, platforms=AMD)
+    world.follow(ONE, semver("*"), terms=Terms(platforms=("linux/arm64",)), tags=TagsSpec(limit=3))
+    await asyncio.sleep(1)
+    assert [request.tag for request in world.registry.requests if request.what == "head"] == ["1.8.0", "1.7.0", "1.6.0"]
+
+
+@story
+async def test_what_is_too_young_is_taken_as_soon_as_it_is_old_enough(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.registry.built("1.1.0", 0)
+    world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert outcome.tag == "1.0.0"
+    assert outcome.passed_over == PassedOver("TooYoung", "tag 1.1.0 was built less than 1m ago", START + MINUTE)
+    world.woken.clear()
+    await asyncio.sleep(65)  # far less than the interval
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+    assert world.woken == [ONE]
+
+
+@story
+async def test_a_moved_tag_that_is_too_young_leaves_the_image_as_it_was(world: World) -> None:
+    world.registry.built("latest", 60)
+    world.follow(ONE, tag("latest"), terms=Terms(min_age=MINUTE))
+    await asyncio.sleep(1)
+    old = digest_of("latest")
+    world.registry.push(WEB, "latest", "newer")
+    world.registry.facts[digest_of("newer")] = Facts(created=clock())
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert (outcome.digest, outcome.passed_over and outcome.passed_over.reason) == (old, "TooYoung")
+    await asyncio.sleep(65)
+    assert world.outcome(ONE) == Found("latest", digest_of("newer"))
+
+
+@story
+async def test_what_is_passed_over_for_good_costs_one_head_per_look_and_wakes_nobody(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.registry.built("1.1.0", None)
+    world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE))
+    await asyncio.sleep(1)
+    world.woken.clear()
+    world.registry.requests.clear()
+    world.registry.inspected.clear()
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert [request.what for request in world.registry.requests] == ["list", "head", "head"]
+    assert world.registry.inspected == []
+    assert world.woken == []
+
+
+@story
+async def test_an_immutable_tag_that_was_pushed_again_is_refused(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    old = digest_of("1.0.0")
+    terms = Terms(immutable=True, named=(("1.0.0", old),))
+    world.follow(ONE, semver("*"), terms=terms, chosen="1.0.0", known=old)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.0.0", old)
+    world.registry.push(WEB, "1.0.0", "another")
+    await asyncio.sleep(INTERVAL * 1.5)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert (outcome.digest, outcome.passed_over and outcome.passed_over.reason) == (old, "TagMoved")
+    world.registry.push(WEB, "1.0.1")
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert world.outcome(ONE) == Found("1.0.1", digest_of("1.0.1"))
+
+
+@story
+async def test_a_registry_that_breaks_off_in_between_is_no_reason_to_take_the_next(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.registry.built("1.1.0", 60)
+    world.registry.failure = lambda request: Unavailable("slow") if request.what == "inspect" else None
+    world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("RegistryUnavailable", "slow")
+
+
+# --- what the image is
+
+
+@story
+async def test_a_new_image_is_described_once_and_beside_the_stable_one(world: World) -> None:
+    shared, own = Layer("sha256:shared", 100), Layer("sha256:own", 20)
+    world.registry.built("1.0.0", 60, layers=(shared,))
+    world.registry.built("1.1.0", 60, layers=(shared, own))
+    world.follow(ONE, semver("*"), keep=digest_of("1.0.0"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert outcome.facts is not None
+    assert (outcome.facts.size, outcome.new_bytes) == (120, 20)
+    world.registry.inspected.clear()
+    await asyncio.sleep(INTERVAL * 3)
+    assert world.registry.inspected == []
+
+
+@story
+async def test_what_the_status_does_not_tell_yet_is_asked_once(world: World) -> None:
+    world.registry.built("1.0.0", 60, layers=(Layer("sha256:x", 100),))
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"), described=False)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert outcome.facts is not None
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"), described=True)
+    await asyncio.sleep(INTERVAL * 3)
+    assert len(world.registry.inspected) == 1
+
+
+@story
+async def test_an_image_that_cannot_be_described_is_taken_all_the_same(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.failure = lambda request: Denied("no") if request.what == "inspect" else None
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert outcome == Found("1.0.0", digest_of("1.0.0"))
+    assert isinstance(outcome, Found)
+    assert outcome.facts is None
+
+
+# --- newest
+
+
+NEWEST = Policy(newest=NewestPolicy())
+
+
+@story
+async def test_newest_looks_into_each_tag_once(world: World) -> None:
+    for name, age in (("a", 30), ("b", 10), ("c", 20), ("d", None)):
+        world.registry.built(name, age)
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("b", digest_of("b"))
+    world.registry.inspected.clear()
+    world.registry.requests.clear()
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert [request.what for request in world.registry.requests] == ["list", "head"]
+    world.registry.built("0", 0)
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert world.outcome(ONE) == Found("0", digest_of("0"))
+    assert [digest for digest, _ in world.registry.inspected] == [digest_of("0")] * 2  # to date it, to describe it
+
+
+@story
+async def test_newest_does_not_go_back_where_the_list_has_shrunk(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("b", 10)
+    world.follow(ONE, NEWEST, chosen="b", known=digest_of("b"), built=clock() - timedelta(minutes=10))
+    del world.registry.digests[WEB]["b"]
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "TagNotFound"
+
+
+@story
+async def test_newest_does_not_believe_in_the_future(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("forged", -24 * 60)
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))
+
+
+@story
+async def test_newest_says_when_there_are_too_many_tags_and_asks_for_none_of_them(world: World) -> None:
+    for number in range(101):
+        world.registry.built(f"t{number}", number)
+    world.follow(ONE, NEWEST)
+    world.follow(TWO, NEWEST, tags=TagsSpec(limit=2))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "TooManyTags"
+    assert world.outcome(TWO) == Found("t99", digest_of("t99"))
+    assert world.registry.count("head") == 2
+
+
+@story
+async def test_newest_goes_on_where_a_registry_had_enough(world: World) -> None:
+    for number in range(12):
+        world.registry.built(f"t{number:02}", number)
+    world.registry.failure = lambda request: (
+        Unavailable("429") if request.what == "head" and request.tag == "t09" else None
+    )
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("RegistryUnavailable", "429")
+    before = len(world.registry.inspected)
+    assert before >= 8
+    world.registry.failure = lambda _: None
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("t00", digest_of("t00"))
+    assert len(world.registry.inspected) == 12 + 1  # and the chosen one is described
+
+
+@story
+async def test_newest_dates_a_chosen_tag_anew_that_was_pushed_again(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("edge", 10)
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "edge", "older")
+    world.registry.facts[digest_of("older")] = Facts(created=clock() - timedelta(minutes=60))
+    await asyncio.sleep(INTERVAL * 2.5)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))
+
+
+# --- promote
+
+
+PROMOTE = Policy(promote=PromotePolicy.model_validate({"from": {"namespace": "staging", "name": "web"}}))
+
+
+@story
+async def test_what_another_rollout_has_proven_is_taken_if_the_repository_has_it(world: World) -> None:
+    world.registry.push(WEB, "1.4.2")
+    given = Found("1.4.2", digest_of("1.4.2"))
+    world.follow(ONE, PROMOTE, given=given)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == given
+    elsewhere = Found("9", digest_of("9"))
+    world.follow(ONE, PROMOTE, given=elsewhere)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "PromotedMissing"
+
+
+@story
+async def test_what_is_to_be_promoted_later_leaves_what_there_is(world: World) -> None:
+    world.registry.push(WEB, "1.4.2")
+    later = PassedOver("TooYoung", "staging/web has run 1.4.3 for less than 1h", START)
+    world.follow(ONE, PROMOTE, given=later, chosen="1.4.2", known=digest_of("1.4.2"))
+    world.follow(TWO, PROMOTE, given=later)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.4.2", digest_of("1.4.2"), later)
+    assert world.outcome(TWO) == Failed("TooYoung", "Staging/web has run 1.4.3 for less than 1h.")
+    assert world.registry.requests == []

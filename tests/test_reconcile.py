@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from podpin.core.image import Facts, Layer
 from podpin.core.keyring import Access
+from podpin.core.names import Key
+from podpin.core.policy.terms import PassedOver
 from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
-from podpin.poller import AccessSource
+from podpin.poller import AccessSource, Failed, Found
 from podpin.reconcile import ASK_AGAIN, BLIND, MOST_ASKED, PATIENCE, SLOW_START, access_source, load_access, rollout_of
 from tests.builders import REPOSITORY, at, container, digest, pod, raw_spec, release_id, spec, waiting
 from tests.world import WEB, Crash, Podpin, World, later, texts
@@ -636,6 +639,166 @@ async def test_a_digest_is_never_asked_for() -> None:
         "image"
     ] == f"{REPOSITORY}@{digest('f')}"
     assert (world.rollout or {})["status"]["requests"]["reconcile"] == "now"
+
+
+# --- closer looks
+
+
+async def test_what_is_demanded_of_an_image_goes_to_the_poller() -> None:
+    world, podpin = await proven()
+    image = {
+        "container": "app",
+        "repository": REPOSITORY,
+        "policy": {"semver": {"range": ">=1"}},
+        "minAge": "30m",
+        "immutableTags": True,
+    }
+    world.apply(raw_spec(images=[image], template={"spec": {"containers": [{"name": "app"}], "nodeName": "n"}}))
+    await podpin.look()
+    terms = world.followed[-1]["app"].terms
+    assert (terms.min_age, terms.placement) == (timedelta(minutes=30), '{"nodeName": "n"}')
+    assert terms.named == (("1.0.0", digest("a")),)
+    assert world.followed[-1]["app"].chosen == "1.0.0"  # younger or older, it is the same choice
+    world.apply(raw_spec(images=[{**image, "platforms": ["linux/arm64"]}]))
+    await podpin.look()
+    wish = world.followed[-1]["app"]
+    assert (wish.terms.platforms, wish.terms.placement, wish.chosen) == (("linux/arm64",), None, None)
+
+
+async def test_what_the_image_is_stands_in_the_status_and_stays_there() -> None:
+    world, podpin = fresh()
+    facts = Facts(("linux/amd64",), at(-60), "debian:12", (Layer("sha256:x", 100),))
+    look = world.looks["app"]
+    assert look is not None
+    assert isinstance(look.outcome, Found)
+    world.looks["app"] = replace(look, outcome=replace(look.outcome, facts=facts, new_bytes=7))
+    await podpin.settle()
+    world.looks["app"] = look
+    later(world, 5)
+    world.become_ready()
+    await podpin.settle()
+    image = (world.rollout or {})["status"]["images"][0]
+    told = {name: image[name] for name in ("sizeBytes", "newBytes", "platforms", "created", "base")}
+    assert told == {
+        "sizeBytes": 100,
+        "newBytes": 7,
+        "platforms": ["linux/amd64"],
+        "created": "2026-03-01T11:59:00Z",
+        "base": "debian:12",
+    }
+    wish = world.followed[-1]["app"]
+    assert (wish.described, wish.built) == (True, at(-60))
+    world.push("b")
+    await podpin.settle()
+    assert "sizeBytes" not in (world.rollout or {})["status"]["images"][0]
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("TooYoung", "Normal"), ("PlatformMissing", "Normal"), ("TagMoved", "Warning")]
+)
+async def test_a_version_that_is_passed_over_is_told_once(reason: str, kind: str) -> None:
+    world, podpin = await proven()
+    look = world.looks["app"]
+    assert look is not None
+    assert isinstance(look.outcome, Found)
+    passed = replace(look.outcome, passed_over=PassedOver(reason, "tag 1.0.1 is not to be had"))
+    world.looks["app"] = replace(look, outcome=passed)
+    world.notices.clear()
+    assert await podpin.settle() == ["status"]
+    condition = next(one for one in (world.rollout or {})["status"]["conditions"] if one["type"] == "Resolved")
+    assert (condition["status"], condition["reason"]) == ("True", reason)
+    assert condition["message"] == "app: 1.0.0 is aaaaaaaaaaaa; app: tag 1.0.1 is not to be had"
+    assert [(notice.type, notice.reason) for notice in world.notices] == [(kind, reason)]
+    assert podpin.ready == ("True", "RolledOut")
+
+
+# --- promotion
+
+
+STAGING = Key("staging", "web")
+
+
+def promoting(healthy_for: str = "0s") -> dict[str, Any]:
+    policy = {"promote": {"from": {"namespace": "staging", "name": "web"}, "healthyFor": healthy_for}}
+    return raw_spec(images=[{"container": "app", "repository": REPOSITORY, "policy": policy}])
+
+
+def staging(version: int, letter: str | None, lets_in: str | None = "shop", **metadata: Any) -> dict[str, Any]:
+    """Another rollout, as the watch tells of it, with its stable release since the start."""
+    pin = {"container": "app", "image": f"staging.example.com/web:1.0.{version}@{digest(letter or 'a')}"}
+    stable = {"release": f"r{letter}", "images": [pin], "since": "2026-03-01T12:00:00Z"}
+    annotations = {"podpin.dev/promote-to": lets_in} if lets_in else {}
+    return {
+        "metadata": {
+            "namespace": "staging",
+            "name": "web",
+            "uid": "u9",
+            "resourceVersion": str(version),
+            "annotations": annotations,
+            **metadata,
+        },
+        "spec": {},
+        "status": {"stable": stable} if letter else {},
+    }
+
+
+async def test_what_another_rollout_has_proven_is_what_is_followed() -> None:
+    world = World()
+    world.apply(promoting())
+    podpin = Podpin(world)
+    podpin.rollouts.put(staging(1, "c"))
+    await podpin.look()
+    assert world.followed[-1]["app"].given == Found("1.0.1", digest("c"))
+    podpin.rollouts.put(staging(2, "d"))
+    assert podpin.woken == [WEB]
+    await podpin.look()
+    assert world.followed[-1]["app"].given == Found("1.0.2", digest("d"))
+
+
+SOURCES: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "there is none": (None, "SourceMissing"),
+    "it does not let this namespace in": (staging(1, "c", lets_in=None), "SourceMissing"),
+    "it is being deleted": (staging(1, "c", deletionTimestamp="2026-03-01T12:00:00Z"), "SourceMissing"),
+    "it has proven nothing": (staging(1, None), "SourceNotProven"),
+}
+
+
+@pytest.mark.parametrize(("source", "reason"), SOURCES.values(), ids=SOURCES)
+async def test_a_source_that_gives_nothing_is_said_to(source: dict[str, Any] | None, reason: str) -> None:
+    world = World()
+    world.apply(promoting())
+    podpin = Podpin(world)
+    if source is not None:
+        podpin.rollouts.put(source)
+    await podpin.look()
+    given = world.followed[-1]["app"].given
+    assert isinstance(given, Failed)
+    assert given.reason == reason
+
+
+async def test_it_is_looked_at_again_when_the_other_has_been_healthy_for_long_enough() -> None:
+    world, podpin = await proven()
+    world.apply(promoting("1h"))
+    podpin.rollouts.put(staging(1, "c"))
+    passed = (world.now - at(0)).total_seconds()
+    wait = await podpin.look()
+    assert wait is not None
+    assert wait.total_seconds() == 3600 - passed
+    before = world.followed[-1]["app"].given
+    assert isinstance(before, PassedOver)
+    later(world, wait.total_seconds())
+    assert await podpin.look() is None
+    assert world.followed[-1]["app"].given == Found("1.0.1", digest("c"))
+
+
+async def test_a_rollout_that_is_suspended_waits_for_nobody() -> None:
+    world, podpin = await proven()
+    world.apply(promoting("1h"))
+    podpin.rollouts.put(staging(1, "c"))
+    assert await podpin.look() is not None
+    world.apply({**promoting("1h"), "suspend": True})
+    await podpin.settle()
+    assert await podpin.look() is None
 
 
 # --- questions

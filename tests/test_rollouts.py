@@ -96,3 +96,38 @@ def test_keys_may_be_dropped_while_they_are_gone_through() -> None:
     for key in rollouts:
         assert rollouts.drop(key)
     assert len(rollouts) == 0
+
+
+STAGING = Key("staging", "web")
+
+
+def staging(version: int) -> dict[str, Any]:
+    metadata = {"namespace": "staging", "name": "web", "uid": "u2", "resourceVersion": str(version), "generation": 1}
+    return {"metadata": metadata}
+
+
+def test_who_follows_another_is_woken_by_its_news_alone() -> None:
+    woken: list[Key] = []
+    rollouts = Rollouts(woken.append)
+    rollouts.follow(WEB, [STAGING])
+    rollouts.put(body(1))
+    assert woken == []
+    rollouts.put(staging(2))
+    rollouts.put(staging(2))
+    assert woken == [WEB]
+    rollouts.drop(STAGING)
+    assert woken == [WEB, WEB]
+
+
+def test_who_follows_nobody_any_more_is_let_sleep() -> None:
+    woken: list[Key] = []
+    rollouts = Rollouts(woken.append)
+    rollouts.follow(WEB, [STAGING, WEB])
+    rollouts.follow(WEB, [STAGING])
+    rollouts.put(body(1))
+    assert woken == []
+    rollouts.drop(WEB)
+    rollouts.put(staging(2))
+    assert woken == []
+    rollouts.follow(WEB, [])
+    assert rollouts._followers == rollouts._sources == {}

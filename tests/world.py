@@ -308,7 +308,8 @@ class Podpin:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.rollouts = Rollouts()
+        self.woken: list[Key] = []
+        self.rollouts = Rollouts(self.woken.append)
         self.reconciler = Reconciler(self.rollouts, _Cluster(world), cast("Poller", world), world, lambda: world.now)
 
     async def look(self) -> timedelta | None:

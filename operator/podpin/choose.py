@@ -16,15 +16,21 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from podpin.adapters.registry.client import RegistryClient
+from podpin.clock import now
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
-from podpin.core.policy import Choice, choose, explain, needs_tags
+from podpin.core.policy import NO_TIMES, Choice, choose, dated, explain, limit_of, needs_tags, needs_times
+from podpin.core.policy.choice import NoMatch
+from podpin.core.policy.terms import NO_TERMS, Terms, object_to
 from podpin.core.reference import ReferenceInvalid, parse_repository, parse_tag, pin
 from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
 from podpin.errors import PodpinError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
+    from podpin.core.image import Facts
+    from podpin.core.reference import Repository
     from podpin.core.spec import ImageSpec
 
 RUNNERS_UP: Final = 10
@@ -38,6 +44,7 @@ examples:
   podpin choose -f rollout.yaml
   podpin choose registry.example.com/shop/web --semver ">=1.4 <2" --explain
   git tag | podpin choose shop/web --semver "^2" --tags -
+  podpin choose registry.example.com/shop/web --newest --include "^main-" --limit 20 --explain
   podpin choose shop/web --numeric asc --include "^main-([0-9]+)-" --extract '$1' -o json
 """
 
@@ -79,10 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     policies.add_argument(
         "--alphabetical", choices=("asc", "desc"), help="the last tag by its characters, or the first"
     )
+    policies.add_argument("--newest", action="store_true", help="the image that was built last")
     policies.add_argument("--tag", metavar="NAME", help="the tag of this name")
     add("--include", metavar="PATTERN", help="only tags in which this is found (RE2)")
     add("--exclude", metavar="PATTERN", action="append", default=[], help="no tags in which this is found; repeatable")
     add("--extract", metavar="TEMPLATE", help="what the policy reads of a tag: groups of --include, as in $1")
+    add("--limit", metavar="NUMBER", type=int, help="how many tags are looked into, or candidates tried, at most")
+    add("--platform", metavar="OS/ARCH", action="append", default=[], help="what it must be there for; repeatable")
+    add("--min-age", metavar="DURATION", help="how long ago it must have been built, as in 30m")
     add(
         "--tags",
         metavar="FILE",
@@ -98,23 +109,35 @@ def _parser() -> argparse.ArgumentParser:
 
 def _image(given: argparse.Namespace) -> ImageSpec:
     """What the question is about."""
-    by_flags = {name: getattr(given, name) for name in ("semver", "numeric", "alphabetical", "tag")}
-    filters = (given.include, given.extract, *given.exclude)
+    by_flags = {name: getattr(given, name) for name in ("semver", "numeric", "alphabetical", "newest", "tag")}
+    filters = (given.include, given.extract, given.limit, *given.exclude)
+    closer = (given.min_age, *given.platform)
     if given.filename is not None:
-        if given.repository or any(by_flags.values()) or any(filters):
-            raise Refused("the file says what to choose: leave out REPOSITORY, the policy and the filters")
+        if given.repository or any(by_flags.values()) or any(filters) or any(closer):
+            raise Refused("the file says what to choose: leave out REPOSITORY, the policy and what narrows it")
         if given.filename == given.tags == "-":
             raise Refused("only one of -f and --tags can be standard input")
         return _image_in(_read(given.filename), given.container)
     if given.repository is None:
         raise Refused("give an ImageRollout with -f, or a REPOSITORY and a policy")
     fields = {"semver": "range", "numeric": "order", "alphabetical": "order", "tag": "name"}
-    policy = {name: {fields[name]: value} for name, value in by_flags.items() if value is not None}
+    policy: dict[str, Any] = {
+        name: {fields[name]: value} for name, value in by_flags.items() if name in fields and value is not None
+    }
+    if given.newest:
+        policy["newest"] = {}
     if not policy:
-        raise Refused("give a policy: one of --semver, --numeric, --alphabetical and --tag")
+        raise Refused("give a policy: one of --semver, --numeric, --alphabetical, --newest and --tag")
     raw: dict[str, Any] = {"container": "app", "repository": given.repository, "policy": policy}
+    raw |= {"platforms": given.platform} if given.platform else {}
+    raw |= {"minAge": given.min_age} if given.min_age else {}
     if any(filters):
-        tags = {"include": given.include, "exclude": given.exclude, "extract": given.extract}
+        tags = {
+            "include": given.include,
+            "exclude": given.exclude,
+            "extract": given.extract,
+            "limit": given.limit,
+        }
         raw["tags"] = {name: value for name, value in tags.items() if value}
     return parse_image(raw)
 
@@ -144,29 +167,105 @@ async def _answer(image: ImageSpec, given: argparse.Namespace) -> dict[str, Any]
     answer: dict[str, Any] = {"repository": str(repository), "tag": None, "digest": None, "image": None}
     registry = RegistryClient(insecure_hosts=frozenset(given.insecure_registry))
     try:
-        access = _access(given)
+        look = _Look(registry, repository, _access(given), image, asks=given.tags is None, describes=given.explain)
         tags: Sequence[str] = ()
         if needs_tags(image.selection):
-            listed = given.tags is None
-            tags = await registry.list_tags(repository, access) if listed else _tags_in(_read(given.tags))
-        elif given.tags is not None:
+            tags = await look.list() if look.asks else _tags_in(_read(given.tags))
+        elif not look.asks:
             raise Refused("this policy does not choose among tags: leave out --tags")
-        found = choose(image.selection, tags)
-        if isinstance(found, Choice):
-            digest = found.digest
-            if digest is None and found.tag is not None and given.tags is None:
-                digest = await registry.resolve(repository, found.tag, access)
-            shown = pin(image.repository, found.tag, digest) if digest else f"{image.repository}:{found.tag}"
-            answer |= {"tag": found.tag, "digest": digest, "image": shown}
-        else:
-            answer["reason"] = found.message
+        answer |= await look.choose(tags)
         if given.explain:
-            ranked, reasons = explain(image.selection, tags, RUNNERS_UP + 1) if tags else ([], {})
-            rest = len(set(tags)) - len(ranked) - len(reasons)
-            answer |= {"runnersUp": ranked[1:], "furtherFitting": rest, "passedOver": reasons}
+            answer |= look.explain(tags)
     finally:
         await registry.close()
     return answer
+
+
+class _Look:
+    """One look at a repository on behalf of one image, as the operator would take it.
+
+    It `asks` the registry, or not, and `describes` the image that is chosen, or not.
+    """
+
+    def __init__(
+        self,
+        registry: RegistryClient,
+        repository: Repository,
+        access: Access,
+        image: ImageSpec,
+        *,
+        asks: bool,
+        describes: bool,
+    ) -> None:
+        self.asks = asks
+        self._describes = describes
+        self._registry, self._repository, self._access = registry, repository, access
+        self._image = image
+        self._times: Mapping[str, datetime] = NO_TIMES
+        self._passed: dict[str, str] = {}
+        if not asks and (needs_times(image.selection) or image.platforms or image.min_age):
+            raise Refused("newest, platforms and minAge are asked of a registry: leave out --tags")
+
+    async def list(self) -> tuple[str, ...]:
+        return await self._registry.list_tags(self._repository, self._access)
+
+    async def choose(self, tags: Sequence[str]) -> dict[str, Any]:
+        """The choice, or why there is none."""
+        selection = self._image.selection
+        if needs_times(selection):
+            names = dated(selection, tags)
+            if isinstance(names, NoMatch):
+                return {"reason": names.message}
+            self._times = {tag: built for tag in names if (built := (await self._facts(tag))[1].created) is not None}
+        for _ in range(limit_of(selection)):
+            found = choose(selection, [tag for tag in tags if tag not in self._passed], self._times)
+            if isinstance(found, NoMatch):
+                return {"reason": self._reason() if self._passed else found.message}
+            if not self.asks or found.tag is None:
+                return self._told(found, found.digest, None)
+            terms = Terms(platforms=self._image.platforms, min_age=self._image.min_age)
+            if terms == NO_TERMS and not self._describes:
+                digest = await self._registry.resolve(self._repository, found.tag, self._access)
+                return self._told(found, digest, None)
+            digest, facts = await self._facts(found.tag)
+            objection = object_to(terms, terms.platforms, f"tag {found.tag}", facts, now())
+            if objection is None:
+                return self._told(found, digest, facts)
+            self._passed[found.tag] = objection.message
+            if not tags:
+                break
+        return {"reason": self._reason()}
+
+    def _reason(self) -> str:
+        """Why not even the best one is taken."""
+        why = next(iter(self._passed.values()))
+        return f"{why[:1].upper()}{why[1:]}."
+
+    async def _facts(self, tag: str) -> tuple[str, Facts]:
+        digest = await self._registry.resolve(self._repository, tag, self._access)
+        return digest, await self._registry.inspect(self._repository, digest, self._access, self._image.platforms)
+
+    def _told(self, found: Choice, digest: str | None, facts: Facts | None) -> dict[str, Any]:
+        repository = self._image.repository
+        shown = pin(repository, found.tag, digest) if digest else f"{repository}:{found.tag}"
+        about: dict[str, Any] = {}
+        if facts is not None:
+            about = {
+                "sizeBytes": facts.size,
+                "platforms": list(facts.platforms),
+                "created": facts.created.isoformat() if facts.created else None,
+                "base": facts.base,
+            }
+        return {"tag": found.tag, "digest": digest, "image": shown, **about}
+
+    def explain(self, tags: Sequence[str]) -> dict[str, Any]:
+        """Why not the others."""
+        if not tags:
+            return {"runnersUp": [], "furtherFitting": 0, "passedOver": self._passed}
+        left = [tag for tag in tags if tag not in self._passed]
+        ranked, reasons = explain(self._image.selection, left, RUNNERS_UP + 1, self._times)
+        rest = len(set(left)) - len(ranked) - len(reasons)
+        return {"runnersUp": ranked[1:], "furtherFitting": rest, "passedOver": self._passed | reasons}
 
 
 def _access(given: argparse.Namespace) -> Access:
@@ -199,10 +298,21 @@ def _read(path: str) -> str:
         raise Refused(f"{path} cannot be read: {reason}") from None
 
 
+def _megabytes(size: int | None) -> str | None:
+    return None if size is None else f"{size / 1e6:.1f} MB to pull"
+
+
 def _text(answer: dict[str, Any]) -> str:
     lines: list[str] = [answer["image"] or answer["reason"]]
     if "passedOver" not in answer:
         return lines[0]
+    about = {
+        "size": _megabytes(answer.get("sizeBytes")),
+        "platforms": ", ".join(answer.get("platforms") or ()),
+        "built": answer.get("created"),
+        "base": answer.get("base"),
+    }
+    lines += [f"  {what}: {said}" for what, said in about.items() if said]
     told = [(tag, f"fits; {answer['tag']} comes before it") for tag in answer["runnersUp"]]
     told += list(answer["passedOver"].items())[:SHOWN]
     width = max((len(tag) for tag, _ in told), default=0)

@@ -2,7 +2,8 @@
 
 What follows a repository with the same credentials shares one poller (a group, below), whatever the number of
 rollouts: one look costs one list of the tags, if a policy chooses among them, and one HEAD for each tag that was
-chosen. So a thousand rollouts of one tag cost one HEAD per interval.
+chosen. So a thousand rollouts of one tag cost one HEAD per interval. A digest that is new is looked into once: whether
+it may be taken (`core.policy.terms`), and what the user is told about it.
 
 The reconciler says what a rollout follows (`follow`), asks for a look at once (`look_now`), and is woken when an
 answer has changed. It never waits here, and nothing here decides anything: choosing is `core.policy`, what follows
@@ -28,19 +29,33 @@ import math
 import random
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
-from podpin.core.policy import NoMatch, advance, choose, needs_registry, needs_tags
+from podpin.clock import now
+from podpin.core.policy import (
+    NO_TIMES,
+    NoMatch,
+    advance,
+    choose,
+    dated,
+    limit_of,
+    needs_registry,
+    needs_tags,
+    needs_times,
+)
 from podpin.core.policy.choice import Choice
 from podpin.core.policy.tags import TagsInvalid
+from podpin.core.policy.terms import NO_TERMS, PassedOver, Terms, moved, object_to
 from podpin.core.semver import RangeInvalid
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
+    from podpin.core.image import Facts
     from podpin.core.keyring import Access
     from podpin.core.names import Key
     from podpin.core.reference import Repository
@@ -57,6 +72,10 @@ LONGEST_WAIT: Final = 3600.0
 """Seconds that a registry may ask us to stay away, where the interval is shorter."""
 FRESH: Final = 2.0
 """Seconds for which an answer also serves a follower that comes after it: at a start, many come for the same."""
+MOST_DATED_AT_ONCE: Final = 4
+"""Into how many tags one look looks at a time to learn when they were built."""
+AHEAD: Final = timedelta(hours=1)
+"""How far in the future a build time may lie before it is not believed: clocks differ, and so do publishers."""
 _FIRST_SPREAD: Final = 5
 """How many times `jitter` the second look of a group is spread, so that the crowd of a start disperses."""
 
@@ -74,6 +93,9 @@ class Registry(Protocol):
 
     async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
         """Whether the digest is there. False only where the registry itself says that it is not."""
+
+    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
+        """What the image of this digest is, in particular for the first of the wanted platforms that it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +115,9 @@ class Wish:
 
     `interval` is in seconds. `chosen` and `known` are the tag and the digest that the rollout's status holds for this
     very policy, or None: no lower version than `chosen` is found again by accident. When `chosen` goes back to None,
-    the choice is made afresh. `keep` is the digest of the stable release: whether it is still there is looked at too,
-    for it may have to be pulled again.
+    the choice is made afresh. `built` is when that was built, and `described` whether the status says what it is.
+    `keep` is the digest of the stable release: whether it is still there is looked at too, for it may have to be pulled
+    again. `given` is the choice of a policy that does not choose by the repository, or why it takes nothing yet.
     """
 
     repository: Repository
@@ -104,14 +127,25 @@ class Wish:
     chosen: str | None = None
     known: str | None = None
     keep: str | None = None
+    terms: Terms = NO_TERMS
+    built: datetime | None = None
+    described: bool = True
+    given: Given = None
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The image that the policy takes now."""
+    """The image that the policy takes now.
+
+    `passed_over` says why a better one is not taken. `facts` are told of a digest that was new, and `new_bytes` are
+    those to be pulled beside the stable release.
+    """
 
     tag: str | None
     digest: str
+    passed_over: PassedOver | None = None
+    facts: Facts | None = field(default=None, compare=False)
+    new_bytes: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +160,7 @@ class Failed:
 
 
 Outcome: TypeAlias = Found | Failed
+Given: TypeAlias = Found | Failed | PassedOver | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +200,19 @@ class _Follower:
         self.asked: float | None = None
         self.party: _Party | None = None
 
+    @property
+    def held(self) -> Found | None:
+        """What was taken last for this very policy: nothing is demanded of it any more."""
+        if self.look is not None and self.look.last is not None:
+            return Found(self.look.last.tag, self.look.last.digest)
+        return None if self.wish.known is None else Found(self.wish.chosen, self.wish.known)
+
+    @property
+    def question(self) -> _Question:
+        """What it asks of a look."""
+        wish = self.wish
+        return _Question(wish.selection, self.mark, wish.terms, self.held, wish.built, wish.given)
+
 
 class _Party:
     """All followers of a repository whose credentials come from one place."""
@@ -182,10 +230,22 @@ class _Group:
 
     `fingerprint` is None until the credentials of its then only party could be read. `due` is the time of its valid
     entry in the heap, `pace` the interval that it was planned by, and `failures` counts the looks in a row that found
-    something unavailable.
+    something unavailable. `dates` holds for each tag that was looked into its digest and when that was built, `facts`
+    what the digests are that were asked about last.
     """
 
-    __slots__ = ("due", "failures", "fingerprint", "looked_at", "pace", "parties", "repository", "state")
+    __slots__ = (
+        "dates",
+        "due",
+        "facts",
+        "failures",
+        "fingerprint",
+        "looked_at",
+        "pace",
+        "parties",
+        "repository",
+        "state",
+    )
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -196,6 +256,8 @@ class _Group:
         self.pace = math.inf
         self.looked_at: float | None = None
         self.failures = 0
+        self.dates: dict[str, tuple[str, datetime | None]] = {}
+        self.facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
 
     def followers(self) -> Iterator[_Follower]:
         return itertools.chain.from_iterable(party.followers for party in self.parties)
@@ -205,8 +267,9 @@ class Poller:
     """All that is followed, by all rollouts. For one event loop.
 
     `load_access` reads credentials from where a source says they are; it raises podpin.errors. `wake` is called, from
-    within the event loop, with the key of a rollout whose answers have changed. `monotonic` gives seconds and `rng`
-    numbers in [0, 1). `jitter` is the share by which intervals are drawn out at random.
+    within the event loop, with the key of a rollout whose answers have changed. `load_platforms` says for which
+    platforms a placement (`core.placement`) has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in
+    [0, 1). `jitter` is the share by which intervals are drawn out at random.
     """
 
     def __init__(
@@ -215,11 +278,15 @@ class Poller:
         load_access: Callable[[AccessSource], Awaitable[Access]],
         wake: Callable[[Key], None],
         *,
+        load_platforms: Callable[[str], Awaitable[tuple[str, ...]]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], datetime] = now,
         rng: Callable[[], float] = random.random,
         jitter: float = 0.1,
     ) -> None:
         self._registry = registry
+        self._load_platforms = load_platforms
+        self._clock = clock
         self._load_access = load_access
         self._wake = wake
         self._monotonic = monotonic
@@ -307,11 +374,16 @@ class Poller:
 
     def _renew(self, follower: _Follower, wish: Wish) -> None:
         """The same is followed, but the status has moved on, or the interval is another one."""
-        if wish.chosen != follower.wish.chosen:
+        before = follower.wish
+        if wish.chosen != before.chosen:
             follower.mark = wish.chosen
         follower.wish = wish
         if follower.party is not None:
             self._hasten(follower.party.group, wish.interval)
+            # What tags have named before grows with every release, and is no news.
+            if (wish.terms._replace(named=()), wish.given) != (before.terms._replace(named=()), before.given):
+                follower.asked = self._monotonic()
+                self._call(follower.party.group)
 
     def _leave(self, follower: _Follower) -> None:
         party = follower.party
@@ -357,18 +429,22 @@ class Poller:
 
     def _fresh_answer(self, group: _Group, follower: _Follower) -> Look | None:
         """What another follower of the group, with the same policy, was told just now, if it holds for this one too."""
-        oldest = self._monotonic() - FRESH
+        wish, oldest = follower.wish, self._monotonic() - FRESH
+        if wish.given is not None or wish.terms.min_age or wish.terms.immutable or needs_times(wish.selection):
+            return None  # what one may take another may not yet
         for other in group.followers():
             look = other.look
             if (
                 look is not None
                 and look.at >= oldest
                 and isinstance(look.outcome, Found)
-                and other.wish.selection == follower.wish.selection
+                and look.outcome.passed_over is None
+                and (other.wish.selection, other.wish.terms) == (wish.selection, wish.terms)
             ):
                 tag = look.outcome.tag
-                if advance(follower.wish.selection, follower.mark, Choice(tag, None)) == Choice(tag, None):
-                    return look
+                if advance(wish.selection, follower.mark, Choice(tag, None)) == Choice(tag, None):
+                    found = look.outcome if other.wish.keep == wish.keep else replace(look.outcome, new_bytes=None)
+                    return Look(found, look.at, found)
         return None
 
     # --- when to look
@@ -471,8 +547,9 @@ class Poller:
     async def _look(self, group: _Group) -> None:
         """One look: read the credentials, ask the registry, tell the followers, plan the next."""
         trouble: Unavailable | None = None
+        ripe: datetime | None = None
         try:
-            trouble = await self._look_through(group, self._monotonic())
+            trouble, ripe = await self._look_through(group, self._monotonic())
         except Exception:
             log.exception("looking at %s failed", group.repository)
             failed = Failed("InternalError", f"podpin failed to look at {group.repository}: its log says why.")
@@ -480,9 +557,9 @@ class Poller:
                 self._tell(follower, failed, self._monotonic())
             trouble = Unavailable(failed.message)
         finally:
-            self._end_look(group, trouble)
+            self._end_look(group, trouble, ripe)
 
-    def _end_look(self, group: _Group, trouble: Unavailable | None) -> None:
+    def _end_look(self, group: _Group, trouble: Unavailable | None, ripe: datetime | None) -> None:
         host = group.repository.host
         self._all_under_way -= 1
         self._under_way[host] -= 1
@@ -495,23 +572,46 @@ class Poller:
             else:
                 self._rest(group, trouble)
             group.looked_at = self._monotonic()
+            if ripe is not None:
+                self._hasten(group, max(1.0, (ripe - self._clock()).total_seconds()))
         self._news.set()
 
-    async def _look_through(self, group: _Group, at: float) -> Unavailable | None:
-        """Look, and return the trouble if the registry or the credentials were not available."""
+    async def _look_through(self, group: _Group, at: float) -> tuple[Unavailable | None, datetime | None]:
+        """Look, and return the trouble if the registry or the credentials were not available, and when a version that
+        is too young will be old enough."""
         access, trouble = await self._enter(group, at)
         if access is None:
-            return trouble
-        inquiry = _Inquiry(self._registry, group.repository, access, _known_digests(group))
-        questions = dict.fromkeys(_Question(follower.wish.selection, follower.mark) for follower in group.followers())
+            return trouble, None
+        inquiry = _Inquiry(self._registry, group, access, self._platforms, self._clock())
+        questions = dict.fromkeys(follower.question for follower in group.followers())
         answers = {question: await inquiry.answer(question) for question in questions}
         lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
+        described: dict[tuple[_Question, str | None], Outcome] = {}
         # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
         for follower in list(group.followers()):
-            answer = answers.get(_Question(follower.wish.selection, follower.mark))
-            if answer is not None:
-                self._tell(follower, answer, at, follower.wish.keep if follower.wish.keep in lost else None)
-        return inquiry.trouble
+            question, keep = follower.question, follower.wish.keep
+            answer = answers.get(question)
+            if isinstance(answer, Found) and (question.held is None or answer.digest != question.held.digest):
+                answer = described[question, keep] = described.get((question, keep)) or await inquiry.described(
+                    answer, question.terms, keep
+                )
+            elif isinstance(answer, Found) and not follower.wish.described:
+                answer = await inquiry.described(answer, question.terms, keep)
+            # While that was asked the follower may have left, or come to ask something else.
+            if answer is not None and follower.party is not None and follower.question == question:
+                self._tell(follower, answer, at, keep if keep in lost else None)
+        inquiry.remember()
+        return inquiry.trouble, inquiry.ripe
+
+    async def _platforms(self, placement: str) -> tuple[str, ...]:
+        """The platforms of the nodes for a placement; none where that cannot be known, and then none is demanded."""
+        if self._load_platforms is None:
+            return ()
+        try:
+            return await self._load_platforms(placement)
+        except PodpinError as error:
+            log.debug("the nodes' platforms are not known: %s", error)
+            return ()
 
     async def _enter(self, group: _Group, at: float) -> tuple[Access | None, Unavailable | None]:
         """Read the credentials of all parties, send those elsewhere that see something else by now, and enter with
@@ -581,44 +681,200 @@ class _Question(NamedTuple):
 
     selection: Selection
     mark: str | None
+    terms: Terms
+    held: Found | None
+    built: datetime | None
+    given: Given
 
 
 class _Inquiry:
     """The questions of one look at one repository: tags are listed once, each chosen tag is resolved once.
 
-    `trouble` is set when the registry turns out to be unavailable; nothing more is asked of it then.
+    `trouble` is set when the registry turns out to be unavailable; nothing more is asked of it then. `ripe` is when the
+    first of the versions that are too young will be old enough.
     """
 
-    def __init__(self, registry: Registry, repository: Repository, access: Access, known: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        group: _Group,
+        access: Access,
+        platforms: Callable[[str], Awaitable[tuple[str, ...]]],
+        now: datetime,
+    ) -> None:
         self.trouble: Unavailable | None = None
+        self.ripe: datetime | None = None
         self._registry = registry
-        self._repository = repository
+        self._repository = group.repository
+        self._group = group
         self._access = access
-        self._known = known
+        self._platforms = platforms
+        self._now = now
+        self._known = _known_digests(group)
         self._tags: Sequence[str] | Failed | None = None
         self._resolved: dict[str, Outcome] = {}
+        self._facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
+        self._dates: dict[str, tuple[str, datetime | None]] = {}
 
     async def answer(self, question: _Question) -> Outcome:
-        selection, mark = question
+        if question.given is not None:
+            return await self._taken_over(question, question.given)
+        selection = question.selection
         tags: Sequence[str] | Failed = await self._list() if needs_tags(selection) else ()
         if isinstance(tags, Failed):
             return tags
-        if tags:
-            await asyncio.sleep(0)  # choosing among thousands takes milliseconds: let the others in before each time
         try:
-            new = choose(selection, tags)
-            choice = advance(selection, mark, new)
+            times = await self._times(question, tags) if needs_times(selection) else NO_TIMES
+            return times if isinstance(times, Failed) else await self._best(question, tags, times)
         except (RangeInvalid, TagsInvalid) as error:
             return Failed("PolicyInvalid", str(error))
-        if isinstance(choice, NoMatch):
-            return Failed("NoMatchingTag", choice.message)
-        if choice.digest is not None:
-            return Found(choice.tag, choice.digest)
-        assert choice.tag is not None, "a choice names a tag or a digest"
-        outcome = await self._resolve(choice.tag)
-        if choice != new and isinstance(outcome, Failed) and outcome.reason == _TAG_NOT_FOUND:
-            return Failed(_TAG_NOT_FOUND, _withdrawn(choice.tag, self._repository))
-        return outcome
+
+    async def _best(self, question: _Question, tags: Sequence[str], times: Mapping[str, datetime]) -> Outcome:
+        """The best version that may be taken: the policy's choice, or the next one where that is passed over."""
+        selection, passed, tried = question.selection, None, set[str]()
+        for _ in range(limit_of(selection)):
+            if tags:
+                await asyncio.sleep(0)  # choosing among thousands takes milliseconds: let the others in before each
+            new = choose(selection, [tag for tag in tags if tag not in tried] if tried else tags, times)
+            choice = advance(selection, question.mark, new, times)
+            if isinstance(choice, NoMatch):
+                if passed is None:
+                    return Failed("NoMatchingTag", choice.message)
+                break
+            if choice.digest is not None:
+                return Found(choice.tag, choice.digest)
+            assert choice.tag is not None, "a choice names a tag or a digest"
+            if choice.tag in tried:
+                break
+            outcome = await self._resolve(choice.tag)
+            if isinstance(outcome, Failed):
+                if choice != new and outcome.reason == _TAG_NOT_FOUND:
+                    return Failed(_TAG_NOT_FOUND, _withdrawn(choice.tag, self._repository))
+                return outcome
+            objection = await self._objection(question, outcome)
+            if isinstance(objection, Failed):
+                return objection
+            if objection is None:
+                return replace(outcome, passed_over=passed)
+            passed = passed or objection
+            tried.add(choice.tag)
+            if not tags:
+                break
+        assert passed is not None
+        return self._held(question, passed)
+
+    def _held(self, question: _Question, passed: PassedOver) -> Outcome:
+        """What is left where nothing may be taken: what was taken before."""
+        if question.held is None:
+            return Failed(passed.reason, f"{passed.message[:1].upper()}{passed.message[1:]}.")
+        return Found(question.held.tag, question.held.digest, passed)
+
+    async def _taken_over(self, question: _Question, given: Found | Failed | PassedOver) -> Outcome:
+        """What somebody else has chosen, if the repository has it and it may be taken."""
+        if isinstance(given, PassedOver):
+            return self._held(question, given)
+        if isinstance(given, Failed) or (question.held is not None and question.held.digest == given.digest):
+            return given
+        try:
+            there = await self._registry.exists(self._repository, given.digest, self._access)
+        except PodpinError as error:
+            return self._note(error, _REGISTRY_REASONS)
+        if not there:
+            return Failed(
+                "PromotedMissing",
+                f"{self._repository} does not have {given.digest}, which is to be promoted: copy the image there, "
+                "with its digest preserved.",
+            )
+        objection = await self._objection(question, given)
+        if isinstance(objection, PassedOver):
+            return self._held(question, objection)
+        return objection or given
+
+    async def _objection(self, question: _Question, found: Found) -> PassedOver | Failed | None:
+        """Why a version may not be taken, or why that cannot be known now. What is held already passes."""
+        if question.held is not None and question.held.digest == found.digest:
+            return None
+        terms, name = question.terms, f"tag {found.tag}" if found.tag is not None else found.digest
+        if found.tag is not None and (objection := moved(terms, found.tag, found.digest)):
+            return objection
+        wanted = await self._wanted(terms)
+        if not wanted and not terms.min_age:
+            return None
+        facts = await self._look_into(found.digest, wanted)
+        if isinstance(facts, Failed):
+            return facts
+        objection = object_to(terms, wanted, name, facts, self._now)
+        if objection is not None and objection.ripe is not None:
+            self.ripe = min(objection.ripe, self.ripe or objection.ripe)
+        return objection
+
+    async def _wanted(self, terms: Terms) -> tuple[str, ...]:
+        if terms.platforms or terms.placement is None:
+            return terms.platforms
+        return await self._platforms(terms.placement)
+
+    async def described(self, found: Found, terms: Terms, keep: str | None) -> Found:
+        """The same with what the image is, as far as the registry tells: nothing waits for it."""
+        wanted = await self._wanted(terms)
+        facts = await self._look_into(found.digest, wanted)
+        if isinstance(facts, Failed):
+            return found
+        beside = await self._look_into(keep, wanted) if keep not in (None, found.digest) else None
+        new_bytes = None if beside is None or isinstance(beside, Failed) else facts.new_beside(beside)
+        return replace(found, facts=facts, new_bytes=new_bytes)
+
+    async def _look_into(self, digest: str | None, wanted: tuple[str, ...]) -> Facts | Failed:
+        assert digest is not None
+        facts = self._facts.get((digest, wanted)) or self._group.facts.get((digest, wanted))
+        if facts is None:
+            if self.trouble is not None:
+                return _failed(self.trouble, _REGISTRY_REASONS)
+            try:
+                facts = await self._registry.inspect(self._repository, digest, self._access, wanted)
+            except PodpinError as error:
+                return self._note(error, _REGISTRY_REASONS)
+        self._facts[digest, wanted] = facts
+        return facts
+
+    async def _times(self, question: _Question, tags: Sequence[str]) -> Mapping[str, datetime] | Failed:
+        """When the candidates were built. Only those tags are looked into that were not seen before."""
+        names = dated(question.selection, tags)
+        if isinstance(names, NoMatch):
+            return Failed("TooManyTags", names.message)
+        unseen = [name for name in names if name not in self._dates and name not in self._group.dates]
+        for start in range(0, len(unseen), MOST_DATED_AT_ONCE):
+            await asyncio.gather(*(self._date(name) for name in unseen[start : start + MOST_DATED_AT_ONCE]))
+            if self.trouble is not None:
+                return _failed(self.trouble, _REGISTRY_REASONS)
+        self._dates |= {name: self._group.dates[name] for name in names if name in self._group.dates}
+        times = {name: self._dates[name][1] for name in names if name in self._dates}
+        mark = question.mark
+        if mark is not None and times.get(mark) is None:
+            times[mark] = self._group.dates.get(mark, ("", question.built))[1]
+        latest = self._now + AHEAD
+        return {name: built for name, built in times.items() if built is not None and built <= latest}
+
+    async def _date(self, tag: str) -> None:
+        outcome = await self._resolve(tag)
+        if isinstance(outcome, Found):
+            try:
+                facts = await self._registry.inspect(self._repository, outcome.digest, self._access)
+            except PodpinError as error:
+                self._note(error, _REGISTRY_REASONS)
+            else:
+                # Kept at once: what was learned before the registry had enough need not be asked again.
+                self._group.dates[tag] = self._dates[tag] = (outcome.digest, facts.created)
+
+    def remember(self) -> None:
+        """Keep what will be asked again at the next look, and no more."""
+        dates = self._dates if self.trouble is None else self._group.dates | self._dates
+        self._group.dates = {tag: date for tag, date in dates.items() if not self._names_another(tag, date[0])}
+        self._group.facts = self._facts
+
+    def _names_another(self, tag: str, digest: str) -> bool:
+        """Whether a tag was found to name another digest than it did when it was looked into."""
+        found = self._resolved.get(tag)
+        return isinstance(found, Found) and found.digest != digest
 
     async def _list(self) -> Sequence[str] | Failed:
         if self._tags is None:
@@ -689,8 +945,8 @@ def _failed(error: PodpinError, reasons: _Reasons) -> Failed:
 
 def _withdrawn(tag: str, repository: Repository) -> str:
     return (
-        f"Tag {tag} of {repository}, the highest version chosen so far, is gone. podpin does not go back to a lower "
-        "one by itself: push it again, or change the policy so that it no longer fits."
+        f"Tag {tag} of {repository}, the best version so far by the policy, is gone. podpin does not go back to an "
+        "earlier one by itself: push it again, or change the policy so that it no longer fits."
     )
 
 
@@ -714,7 +970,12 @@ def _without_registry(selection: Selection) -> Outcome:
 
 def _continues(before: Wish, now: Wish) -> bool:
     """Whether what was found for the one holds for the other."""
-    return before.repository == now.repository and before.selection == now.selection and before.source == now.source
+    return (
+        before.repository == now.repository
+        and before.selection == now.selection
+        and before.source == now.source
+        and before.terms.platforms == now.terms.platforms
+    )
 
 
 def _is_awaited(group: _Group) -> bool:

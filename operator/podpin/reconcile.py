@@ -21,11 +21,15 @@ from podpin.core.health import is_whole
 from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
+from podpin.core.placement import placement_of
+from podpin.core.policy import Choice
+from podpin.core.policy.promote import Source, promoted, source_key
+from podpin.core.policy.terms import PassedOver, Terms
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
-from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
+from podpin.core.spec import ImageSpec, Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.status import Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, owner_reference
@@ -122,6 +126,8 @@ class Memory:
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
     partial: tuple[str, datetime] | None = None
     """The release that was last seen not whole, and when, by podpin's own clock."""
+    ripe: datetime | None = None
+    """When what another rollout runs will have been healthy for long enough."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
 
@@ -151,6 +157,7 @@ class Reconciler:
         """Forget a rollout that is no more."""
         self._memories.pop(key, None)
         self._poller.forget(key)
+        self._rollouts.follow(key, ())
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do what is to be done about one rollout, and return after how long to look again, if nothing happens before.
@@ -176,7 +183,8 @@ class Reconciler:
             now = self._clock()
             decision = decide(rollout, seen, now)
         await self._act(rollout, seen, decision, body.get("status") or {})
-        waits = [moment - now for moment in (decision.recheck_at,) if moment is not None] + (
+        memory = self._memories.get(key, Memory())
+        waits = [moment - now for moment in (decision.recheck_at, memory.ripe) if moment is not None] + (
             [recheck] if recheck else []
         )
         return max(min(waits), timedelta(0)) if waits else None
@@ -193,10 +201,11 @@ class Reconciler:
 
     async def _look(self, rollout: Rollout) -> tuple[Observation, timedelta | None]:
         key, spec, now = rollout.key, rollout.spec, self._clock()
+        memory = self._memories.setdefault(key, Memory())
+        memory.ripe = None
         if isinstance(spec, Problem):
             self._poller.forget(key)
             return Observation(records=self._cluster.records(key)), None
-        memory = self._memories.setdefault(key, Memory())
         seen = replace(
             self._chosen(rollout, spec, memory),
             workload=self._cluster.workload(key),
@@ -219,7 +228,8 @@ class Reconciler:
         if spec.suspend:
             self._poller.forget(rollout.key)
             return Observation(images={image.container: None for image in spec.images})
-        looks = self._poller.follow(rollout.key, _wishes(rollout, spec))
+        given = self._promoted(rollout, spec, memory)
+        looks = self._poller.follow(rollout.key, _wishes(rollout, spec, given))
         asked, handled = rollout.requests.reconcile, rollout.status.requests and rollout.status.requests.reconcile
         looked = True
         if asked is not None and asked != handled:
@@ -231,6 +241,35 @@ class Reconciler:
             images={container: _resolution(look) for container, look in looks.items()},
             looked=looked,
             lost=tuple((container, look.lost) for container, look in looks.items() if look and look.lost),
+        )
+
+    def _promoted(self, rollout: Rollout, spec: Spec, memory: Memory) -> dict[str, Found | Failed | PassedOver]:
+        """What other rollouts have proven, by container, and from when on it may be another answer."""
+        policies = {image.container: image.policy.promote for image in spec.images if image.policy.promote is not None}
+        self._rollouts.follow(rollout.key, map(source_key, policies.values()))
+        now = self._clock()
+        given: dict[str, Found | Failed | PassedOver] = {}
+        for container, policy in policies.items():
+            taken = promoted(policy, container, rollout.key, self._source(source_key(policy)), now)
+            if isinstance(taken, Choice):
+                assert taken.digest is not None, "what is proven has a digest"
+                given[container] = Found(taken.tag, taken.digest)
+            elif taken.ripe is None:
+                given[container] = Failed(taken.reason, taken.message)
+            else:
+                given[container] = taken
+                memory.ripe = min(taken.ripe, memory.ripe or taken.ripe)
+        return given
+
+    def _source(self, key: Key) -> Source | None:
+        body = self._rollouts.get(key)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return None
+        stable = parse_status(body["status"]).stable
+        return Source(
+            lets_in=(body["metadata"].get("annotations") or {}).get(names.PROMOTE_TO),
+            stable={one.container: one.image for one in stable.images} if stable else {},
+            since=stable.since if stable else None,
         )
 
     async def _compared(
@@ -445,7 +484,7 @@ def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | 
     return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
 
 
-def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:
+def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | PassedOver]) -> dict[str, Wish]:
     """What the rollout follows, by container: all images but those whose digest the user has written."""
     source = access_source(rollout.key, spec)
     last = {image.container: image for image in rollout.status.images}
@@ -453,6 +492,7 @@ def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:
         {one.container: parse_pin(one.image) for one in rollout.status.stable.images} if rollout.status.stable else {}
     )
     wishes = {}
+    placement = placement_of(spec.workload.template)
     for image in spec.images:
         if image.policy.digest is not None:
             continue
@@ -466,8 +506,28 @@ def _wishes(rollout: Rollout, spec: Spec) -> dict[str, Wish]:
             chosen=current.tag if current else None,
             known=current.digest if current else None,
             keep=kept.digest if kept and kept.repository == image.repository else None,
+            terms=Terms(
+                platforms=image.platforms,
+                placement=None if image.platforms else placement,
+                min_age=image.min_age,
+                immutable=image.immutable_tags,
+                named=_named(rollout, image) if image.immutable_tags else (),
+            ),
+            built=current.created if current else None,
+            described=current is None or current.size_bytes is not None,
+            given=given.get(image.container),
         )
     return wishes
+
+
+def _named(rollout: Rollout, image: ImageSpec) -> tuple[tuple[str, str], ...]:
+    """What tags of an image's repository have named, as far as the rollout remembers: the newest first."""
+    status = rollout.status
+    releases = (*((status.stable,) if status.stable else ()), *status.history, *status.rejected)
+    pins = [parse_pin(one.image) for release in releases for one in release.images if one.container == image.container]
+    chosen = [(one.tag, one.digest) for one in status.images if one.container == image.container]
+    there = [*chosen, *((pin.tag, pin.digest) for pin in pins if pin.repository == image.repository)]
+    return tuple(dict.fromkeys((tag, digest) for tag, digest in there if tag is not None))
 
 
 def access_source(key: Key, spec: Spec) -> AccessSource:
@@ -493,8 +553,8 @@ def _resolution(look: Look | None) -> Resolution:
     if look is None:
         return None
     match look.outcome:
-        case Found(tag, digest):
-            return Resolved(tag, digest)
+        case Found(tag, digest, passed, facts, new_bytes):
+            return Resolved(tag, digest, passed, facts, new_bytes)
         case Failed(reason, message):
             return Unresolved(reason, message)
         case _:

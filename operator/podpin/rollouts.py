@@ -7,17 +7,23 @@ is known is dropped, so that podpin never decides on a status from before its ow
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from podpin.core.names import Key
 
 
 class Rollouts:
-    """A table of packed objects by key."""
+    """A table of packed objects by key.
 
-    def __init__(self) -> None:
+    `wake` is called with the key of a rollout that follows another one, when there is news of that.
+    """
+
+    def __init__(self, wake: Callable[[Key], None] = lambda _: None) -> None:
         self._held: dict[Key, tuple[int, bytes]] = {}
+        self._wake = wake
+        self._sources: dict[Key, frozenset[Key]] = {}
+        self._followers: dict[Key, set[Key]] = {}
 
     def __len__(self) -> int:
         """How many ImageRollouts are known."""
@@ -36,6 +42,7 @@ class Rollouts:
             "status": body.get("status") or {},
         }
         self._held[key] = (version, json.dumps(slim, separators=(",", ":")).encode())
+        self._tell_followers(key)
         return True
 
     def get(self, key: Key) -> dict[str, Any] | None:
@@ -57,7 +64,28 @@ class Rollouts:
         if known is None or (version is not None and known[0] > version):
             return False
         del self._held[key]
+        self.follow(key, ())
+        self._tell_followers(key)
         return True
+
+    def follow(self, key: Key, sources: Iterable[Key]) -> None:
+        """Say which others a rollout follows: it is woken by their news from now on, and by nobody else's."""
+        before, now = self._sources.get(key, frozenset()), frozenset(sources)
+        if now == before:
+            return
+        for source in before - now:
+            self._followers[source].discard(key)
+            if not self._followers[source]:
+                del self._followers[source]
+        for source in now - before:
+            self._followers.setdefault(source, set()).add(key)
+        self._sources[key] = now
+        if not now:
+            del self._sources[key]
+
+    def _tell_followers(self, key: Key) -> None:
+        for follower in self._followers.get(key, ()):
+            self._wake(follower)
 
     def __iter__(self) -> Iterator[Key]:
         """All keys, as they are now."""

@@ -93,14 +93,20 @@ class Podpin:
     def __init__(self, settings: Settings, api: Api, stop: asyncio.Event) -> None:
         self._settings, self._api, self._stop = settings, api, stop
         self._queue = WorkQueue()
-        self._rollouts = Rollouts()
+        self._rollouts = Rollouts(self._queue.add)
         self._cluster = Cluster(
             api, settings.namespaces, self._queue.add, functools.partial(self._queue.add, bulk=True)
         )
         self._registry = RegistryClient(
             insecure_hosts=settings.insecure_registries, trusted_realms=settings.trusted_realms
         )
-        self._poller = Poller(self._registry, functools.partial(load_access, self._cluster), self._queue.add)
+        self._poller = Poller(
+            self._registry,
+            functools.partial(load_access, self._cluster),
+            self._queue.add,
+            load_platforms=self._cluster.platforms,
+            clock=clock.now,
+        )
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}

@@ -7,14 +7,34 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.builders import at
 
-from podpin.core.policy import POLICIES, Choice, NoMatch, advance, check, choose, needs_registry, needs_tags
+from podpin.core.names import Key
+from podpin.core.policy import (
+    MOST_DATED,
+    POLICIES,
+    Choice,
+    NoMatch,
+    advance,
+    check,
+    choose,
+    dated,
+    explain,
+    limit_of,
+    needs_registry,
+    needs_tags,
+    needs_times,
+)
+from podpin.core.policy.promote import Source, promoted
+from podpin.core.policy.terms import PassedOver
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
 from podpin.core.spec import (
     AlphabeticalPolicy,
     DigestPolicy,
+    NewestPolicy,
     NumericPolicy,
     Policy,
+    PromotePolicy,
     Selection,
     SemverPolicy,
     TagPolicy,
@@ -38,6 +58,15 @@ def numeric(order: Literal["asc", "desc"] = "asc", **tags: Any) -> Selection:
 
 def alphabetical(order: Literal["asc", "desc"] = "asc", **tags: Any) -> Selection:
     return Selection(Policy(alphabetical=AlphabeticalPolicy(order=order)), _filter(tags))
+
+
+def newest(**tags: Any) -> Selection:
+    return Selection(Policy(newest=NewestPolicy()), _filter(tags))
+
+
+def promote(**fields: Any) -> PromotePolicy:
+    source = {"namespace": "staging", "name": "web", **fields.pop("source", {})}
+    return PromotePolicy.model_validate({"from": source, **fields})
 
 
 def _filter(tags: dict[str, Any]) -> TagsSpec | None:
@@ -216,6 +245,8 @@ NEEDS: dict[str, tuple[Selection, bool, bool]] = {
     "semver": (semver("*"), True, True),
     "numeric": (numeric(), True, True),
     "alphabetical": (alphabetical(), True, True),
+    "newest": (newest(), True, True),
+    "promote": (Selection(Policy(promote=promote())), False, True),
     "digest": (digest(), False, False),
 }
 
@@ -225,6 +256,111 @@ def test_each_policy_says_what_it_needs(name: str) -> None:
     policy, tags, registry = NEEDS[name]
     assert needs_tags(policy) is tags
     assert needs_registry(policy) is registry
+    assert needs_times(policy) is (name == "newest")
+
+
+BUILT = {"a": at(1), "b": at(3), "c": at(2), "d": at(3)}
+NEWEST: dict[str, tuple[str, str | None, Choice | None]] = {
+    "takes what was built last": ("a c", None, Choice("c", None)),
+    "takes the last of those that were built at once": ("a b c d", None, Choice("d", None)),
+    "passes over what does not say when it was built": ("a x", None, Choice("a", None)),
+    "takes nothing where none says so": ("x y", None, None),
+    "goes on to what was built later": ("a b", "a", Choice("b", None)),
+    "does not go back where the list has shrunk": ("a", "b", Choice("b", None)),
+    "does not go back where it is empty": ("", "b", Choice("b", None)),
+    "goes on from what is not known any more": ("a", "y", Choice("a", None)),
+}
+
+
+@pytest.mark.parametrize(("tags", "mark", "choice"), NEWEST.values(), ids=NEWEST)
+def test_newest(tags: str, mark: str | None, choice: Choice | None) -> None:
+    for names in (tags.split(), tags.split()[::-1]):
+        found = advance(newest(), mark, choose(newest(), names, BUILT), BUILT)
+        assert found == choice if choice else isinstance(found, NoMatch)
+
+
+def test_newest_explains_each_tag() -> None:
+    ranked, reasons = explain(newest(), ["a", "b", "x"], 5, BUILT)
+    assert ranked == ["b", "a"]
+    assert reasons == {"x": "it does not say when it was built, or is not among the last tags.limit"}
+
+
+def test_newest_looks_into_the_last_tags_by_their_numbers() -> None:
+    tags = [f"build-{number}" for number in range(95, 106)] + [f"{SIGNATURE}.sig", "latest"]
+    assert dated(newest(limit=3), tags) == ["build-104", "build-105", "latest"]
+    assert dated(newest(limit=2, include="^build"), tags) == ["build-104", "build-105"]
+    assert dated(newest(exclude=["9"]), tags) == [f"build-{number}" for number in range(100, 106)] + ["latest"]
+
+
+def test_newest_refuses_more_tags_than_it_would_look_into() -> None:
+    tags = [str(number) for number in range(MOST_DATED + 1)]
+    refusal = dated(newest(), tags)
+    assert isinstance(refusal, NoMatch)
+    assert f"More than {MOST_DATED} tags" in refusal.message
+    assert refusal == dated(newest(exclude=["x"]), [*tags, "1000"])
+    assert len(dated(newest(), tags[1:])) == MOST_DATED  # type: ignore[arg-type]
+
+
+def test_a_limit_says_how_many_are_tried() -> None:
+    assert limit_of(semver("*")) == 10
+    assert limit_of(semver("*", include="x")) == 10
+    assert limit_of(semver("*", limit=3)) == 3
+
+
+TARGET, STAGING = Key("prod", "web"), Key("staging", "web")
+PROVEN = {"app": f"staging.example.com/shop/web:1.4.2@{DIGEST}"}
+PROMOTED: dict[str, tuple[PromotePolicy, Key, Source | None, Choice | PassedOver | str]] = {
+    "what has been proven": (promote(), TARGET, Source("prod", PROVEN, at(-60)), Choice("1.4.2", DIGEST)),
+    "in one namespace without being asked": (
+        promote(),
+        Key("staging", "copy"),
+        Source(None, PROVEN, at(-60)),
+        Choice("1.4.2", DIGEST),
+    ),
+    "where everybody is let in": (promote(), TARGET, Source("*", PROVEN, at(-60)), Choice("1.4.2", DIGEST)),
+    "where several are": (promote(), TARGET, Source("dev, prod", PROVEN, at(-60)), Choice("1.4.2", DIGEST)),
+    "nothing where others are let in": (promote(), TARGET, Source("production", PROVEN, at(-60)), "SourceMissing"),
+    "nothing where nobody is": (promote(), TARGET, Source(None, PROVEN, at(-60)), "SourceMissing"),
+    "nothing where there is no such rollout": (promote(), TARGET, None, "SourceMissing"),
+    "nothing where nothing is proven": (promote(), TARGET, Source("*", {}, None), "SourceNotProven"),
+    "nothing where that container is not": (
+        promote(source={"container": "web"}),
+        TARGET,
+        Source("*", PROVEN, at(-60)),
+        "SourceMissing",
+    ),
+    "another container by its name": (
+        promote(source={"container": "other"}),
+        TARGET,
+        Source("*", {"other": PROVEN["app"]}, at(-60)),
+        Choice("1.4.2", DIGEST),
+    ),
+    "nothing from itself": (promote(), STAGING, Source("*", PROVEN, at(-60)), "SourceInvalid"),
+    "what was healthy for long enough": (
+        promote(healthyFor="1m"),
+        TARGET,
+        Source("*", PROVEN, at(-60)),
+        Choice("1.4.2", DIGEST),
+    ),
+    "nothing yet": (
+        promote(healthyFor="1m"),
+        TARGET,
+        Source("*", PROVEN, at(-59)),
+        PassedOver("TooYoung", "staging/web has run 1.4.2 for less than 1m", at(1)),
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "target", "source", "taken"), PROMOTED.values(), ids=PROMOTED)
+def test_promoted(policy: PromotePolicy, target: Key, source: Source | None, taken: Choice | PassedOver | str) -> None:
+    found = promoted(policy, "app", target, source, at(0))
+    assert (found.reason if isinstance(taken, str) and isinstance(found, PassedOver) else found) == taken
+
+
+def test_a_stranger_hears_the_same_whether_there_is_such_a_rollout_or_not() -> None:
+    closed = promoted(promote(), "app", TARGET, Source("dev", PROVEN, at(-60)), at(0))
+    assert closed == promoted(promote(), "app", TARGET, None, at(0))
+    assert "annotate that rollout with podpin.dev/promote-to=prod" in str(closed)
 
 
 CHECKS: dict[str, tuple[Selection, str | None]] = {

@@ -6,11 +6,11 @@ import asyncio
 import base64
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import pytest
-from tests.registry.conftest import image
+from tests.registry.conftest import blob, image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +64,26 @@ async def test_credentials_come_from_a_docker_config(start_registry: StartRegist
     assert "without credentials" in err
     code, out, err = await podpin_choose(*question, "--docker-config", str(config))
     assert (code, out, err) == (0, f"{registry.host}/shop/web:7@{digest}\n", "")
+
+
+def built(name: str, when: str, arch: str = "amd64") -> dict[str, Any]:
+    """An image whose config says when it was built, and for what."""
+    return image(name) | {"config": blob(json.dumps({"os": "linux", "architecture": arch, "created": when}))}
+
+
+async def test_build_time_and_platform_come_from_the_image(start_registry: StartRegistry) -> None:
+    registry = await start_registry()
+    await registry.push("shop/web", "f3a1", built("one", "2026-01-01T00:00:00Z"))
+    await registry.push("shop/web", "09bc", built("two", "2026-03-01T00:00:00Z", "arm64"))
+    await registry.push("shop/web", "77de", built("three", "2026-02-01T00:00:00Z"))
+    question = (f"{registry.host}/shop/web", "--newest", "--insecure-registry", registry.host, "-o", "json")
+    code, out, _ = await podpin_choose(*question)
+    assert (code, json.loads(out)["tag"]) == (0, "09bc")
+    code, out, _ = await podpin_choose(*question, "--platform", "linux/amd64", "--explain")
+    answer = json.loads(out)
+    assert (code, answer["tag"], answer["platforms"]) == (0, "77de", ["linux/amd64"])
+    assert (answer["created"], answer["runnersUp"]) == ("2026-02-01T00:00:00+00:00", ["f3a1"])
+    assert answer["passedOver"]["09bc"].startswith("tag 09bc has no image for linux/amd64")
+    code, out, _ = await podpin_choose(*question, "--min-age", "8760h")
+    assert code == 1
+    assert json.loads(out)["reason"] == "Tag 09bc was built less than 8760h ago."

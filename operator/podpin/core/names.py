@@ -42,6 +42,8 @@ REQUEST_RECONCILE: Final = f"{GROUP}/reconcile"
 REQUEST_RETRY: Final = f"{GROUP}/retry"
 REQUEST_ROLLBACK: Final = f"{GROUP}/rollback-to"
 """On the ImageRollout, written by people: requests, each handled once."""
+PROMOTE_TO: Final = f"{GROUP}/promote-to"
+"""On the ImageRollout, written by people: the namespaces whose rollouts may promote from it, with commas, or `*`."""
 
 
 class Key(NamedTuple):

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from podpin.core import names
+from podpin.core.image import Facts
+from podpin.core.policy.terms import PassedOver
 from podpin.core.release import Record
 from podpin.core.times import read_time
 
@@ -114,10 +116,17 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """An image's newest choice. `tag` is None for the digest policy."""
+    """An image's newest choice. `tag` is None for the digest policy.
+
+    `passed_over` says why a better one is not taken. `facts` are there for a digest that was new, and `new_bytes` are
+    those of it that the stable release does not have.
+    """
 
     tag: str | None
     digest: str
+    passed_over: PassedOver | None = None
+    facts: Facts | None = None
+    new_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

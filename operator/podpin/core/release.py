@@ -53,7 +53,8 @@ class Release:
 def source_of(image: ImageSpec) -> str:
     """A fingerprint of where an image is chosen from: while it stays, an older choice is still a valid one."""
     chosen_by = [part.model_dump(mode="json", exclude_none=True) for part in image.selection if part is not None]
-    return digest_of([image.container, image.repository, *chosen_by])
+    demands = [{"platforms": list(image.platforms)}] if image.platforms else []
+    return digest_of([image.container, image.repository, *chosen_by, *demands])
 
 
 def release_of(spec: Spec, images: Images) -> Release:

@@ -10,6 +10,7 @@ from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import is_complete
 from podpin.core.names import workload_name
 from podpin.core.observation import Observation, Resolved, Workload
+from podpin.core.policy.terms import TAG_MOVED
 from podpin.core.readiness import Say, Settled, say_of, trouble_of
 from podpin.core.reference import parse_pin
 from podpin.core.release import Images, Record, image_text, short, source_of
@@ -115,10 +116,16 @@ def _resolved(rollout: Rollout, seen: Observation, images: tuple[ImageStatus, ..
     if any(image is None for image in seen.images.values()):
         return _old(rollout, "Resolved")
     told = ", ".join(f"{image.container}: {image.tag or image.repository} is {short(image.digest)}" for image in images)
+    passed = {
+        container: image.passed_over
+        for container, image in seen.images.items()
+        if isinstance(image, Resolved) and image.passed_over is not None
+    }
+    told = "; ".join((told, *(f"{container}: {one.message}" for container, one in passed.items())))
     return Condition(
         type="Resolved",
         status="True",
-        reason="Resolved",
+        reason=next(iter(passed.values())).reason if passed else "Resolved",
         message=told,
         last_transition_time=_EPOCH,
         observed_generation=at,
@@ -203,9 +210,26 @@ def _images(spec: Spec, seen: Observation, old: Status, now: datetime) -> tuple[
                 resolved_at=now,
                 source=source,
             )
+        if last is not None and isinstance(new, Resolved) and new.digest == last.digest:
+            last = _described(last, new)
         if last is not None:
             chosen.append(last)
     return tuple(chosen)
+
+
+def _described(image: ImageStatus, seen: Resolved) -> ImageStatus:
+    """The same with what the registry told of the image, if it did this time."""
+    facts = seen.facts
+    if facts is None:
+        return image
+    told = {
+        "size_bytes": facts.size,
+        "new_bytes": image.new_bytes if seen.new_bytes is None else seen.new_bytes,
+        "platforms": facts.platforms or None,
+        "created": facts.created.replace(microsecond=0) if facts.created else None,
+        "base": facts.base,
+    }
+    return image.model_copy(update=told)
 
 
 def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]:
@@ -304,7 +328,7 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
             continue
         was = before.get(condition.type)
         if was is None or was.reason != condition.reason:
-            good = condition.status == "True" and condition.type != "StableLost"
+            good = condition.status == "True" and condition.type != "StableLost" and condition.reason != TAG_MOVED
             notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message))
     unique = {notice.reason: notice for notice in notices}
     return tuple(unique.values())

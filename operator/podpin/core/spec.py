@@ -94,6 +94,15 @@ DigestValue = Annotated[
     ),
 ]
 
+Platform = Annotated[
+    str,
+    Text(
+        grammar="[a-z0-9][a-z0-9._-]{0,31}/[a-z0-9][a-z0-9._-]{0,31}(?:/[a-z0-9][a-z0-9._-]{0,31})?",
+        message="must be a platform such as linux/amd64 or linux/arm/v7",
+        max_length=100,
+    ),
+]
+
 
 class TagPolicy(Part):
     """Follow one tag: whenever it comes to name another digest, that digest is the new version."""
@@ -124,6 +133,33 @@ class AlphabeticalPolicy(Part):
     """asc takes the last tag, desc the first."""
 
 
+class NewestPolicy(Part):
+    """Take the image that was built last, by the build time that it carries itself. It costs a few requests for each
+    tag, once: so at most tags.limit tags are looked at, and others that do not say when they were built are passed
+    over."""
+
+
+class RolloutRef(Part):
+    """Another ImageRollout, and one of its containers."""
+
+    namespace: DnsLabel
+    """Its namespace. Another than the rollout's own must be let in by the source's annotation
+    podpin.dev/promote-to."""
+    name: DnsSubdomain
+    """Its name."""
+    container: DnsLabel | None = None
+    """The container whose image is taken; left out, the one of the same name."""
+
+
+class PromotePolicy(Part):
+    """Take the digest that another rollout has proven: that of its stable release."""
+
+    from_: Annotated[RolloutRef, Field(alias="from")]
+    """The rollout that proves it."""
+    healthy_for: Annotated[timedelta, Span("0s", "8760h")] = timedelta()
+    """How long the other rollout must have had it as its stable release, up to 8760h."""
+
+
 class DigestPolicy(Part):
     """Run exactly this image, and never ask the registry for another."""
 
@@ -131,8 +167,8 @@ class DigestPolicy(Part):
     """The digest of the image index or manifest: sha256: and 64 hexadecimal digits."""
 
 
-POLICIES: Final = ("tag", "semver", "numeric", "alphabetical", "digest")
-_CHOOSING: Final = ("semver", "numeric", "alphabetical")
+POLICIES: Final = ("tag", "semver", "numeric", "alphabetical", "newest", "promote", "digest")
+_CHOOSING: Final = ("semver", "numeric", "alphabetical", "newest")
 """Those that choose among tags."""
 
 
@@ -151,6 +187,10 @@ class Policy(Part):
     """Take the highest number, such as a build number or a date."""
     alphabetical: AlphabeticalPolicy | None = None
     """Take the last tag in the order of characters."""
+    newest: NewestPolicy | None = None
+    """Take the image that was built last."""
+    promote: PromotePolicy | None = None
+    """Take what another rollout has proven."""
     digest: DigestPolicy | None = None
     """Run one digest for good."""
 
@@ -181,6 +221,10 @@ class TagsSpec(Part):
     """No tag in which one of these is found is a candidate."""
     extract: Pattern | None = None
     """What the policy reads instead of the whole tag: groups of include, as in $version or $1.$2."""
+    limit: Annotated[int, Field(ge=1, le=250, json_schema_extra={"format": "int32"})] | None = None
+    """At most how many candidates are looked at closely, from 1 to 250. With newest, the last so many tags in the order
+    of characters, where numbers count as numbers; left out, more than 100 candidates are refused. With the others, how
+    many of the best are tried where platforms, minAge, immutableTags or verify pass them over; left out, 10."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -209,8 +253,30 @@ class ImageSpec(Part):
     policy: Policy
     tags: TagsSpec | None = None
     """Which tags are candidates; only with a policy that chooses among them."""
+    platforms: Annotated[tuple[Platform, ...], Field(max_length=8)] = ()
+    """Platforms such as linux/amd64 or linux/arm/v7 that a version must have; one that lacks any is passed over. Left
+    out, those of the nodes that the template can run on."""
+    min_age: Annotated[timedelta, Span("0s", "8760h")] | None = None
+    """How long ago a version must have been built, up to 8760h; one that does not say when counts as too young."""
+    immutable_tags: bool = False
+    """Whether a tag that comes to name another digest is refused."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.policy.digest) || "
+            "!(has(self.platforms) || has(self.minAge) || (has(self.immutableTags) && self.immutableTags))",
+            "platforms, minAge and immutableTags have no meaning with the policy digest, which names one image for "
+            "good: leave them out",
+            lambda image: (
+                image.policy.digest is None
+                or not (image.platforms or image.min_age is not None or image.immutable_tags)
+            ),
+        ),
+        Rule(
+            "!has(self.policy.newest) || !has(self.tags) || !has(self.tags.extract)",
+            "tags.extract has no meaning with the policy newest, which compares build times: leave it out",
+            lambda image: image.policy.newest is None or image.tags is None or image.tags.extract is None,
+        ),
         Rule(
             f"!has(self.tags) || {' || '.join(f'has(self.policy.{name})' for name in _CHOOSING)}",
             f"tags has a meaning only with the policies {', '.join(_CHOOSING)}, which choose among tags: leave it out",

@@ -24,6 +24,7 @@ MAX_IMAGES: Final = 32
 MAX_REJECTED: Final = 20
 MAX_HISTORY: Final = 20
 MAX_REFUSED: Final = 8
+MAX_PLATFORMS: Final = 32
 
 
 def _to_utc(at: datetime) -> datetime:
@@ -79,6 +80,16 @@ class ImageStatus(Part):
     """When the tag was first seen to name this digest."""
     source: Annotated[str, Field(max_length=64)]
     """A fingerprint of the part of the spec that this was chosen for."""
+    size_bytes: int | None = None
+    """Bytes to pull in all, for one platform."""
+    new_bytes: int | None = None
+    """How many of them are to be pulled where the stable release is there already: layers are shared."""
+    platforms: Annotated[tuple[Annotated[str, Field(max_length=100)], ...], Cut(MAX_PLATFORMS)] | None = None
+    """The platforms for which it is there."""
+    created: Time | None = None
+    """When it was built, by the word of its publisher."""
+    base: Annotated[str, Field(max_length=512)] | None = None
+    """The image that it was built on, where it says so."""
 
 
 class PinnedImage(Part):

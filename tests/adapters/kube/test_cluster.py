@@ -17,6 +17,7 @@ from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
 from podpin.adapters.kube.cluster import Cluster
 from podpin.core.decision import Notice
 from podpin.core.names import Key
+from podpin.core.placement import placement_of
 from podpin.core.reference import parse_repository
 from podpin.core.release import Record, Verdict, record_manifest, release_of
 from podpin.core.workload import deployment, intent_of, owner_reference
@@ -140,6 +141,41 @@ async def test_a_volume_s_trouble_is_what_the_newest_event_says(
     server.on("GET", EVENTS, page(*events, version=1))
     assert await cluster.mount_trouble(WEB, pod("a")) == told
     assert server.last.query == {"fieldSelector": "involvedObject.uid=uid-a-web-1,type=Warning", "limit": "50"}
+
+
+NODES = "/api/v1/nodes"
+
+
+def node_body(name: str, arch: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", "kubernetes.io/arch": arch}}}
+
+
+async def test_the_nodes_are_read_once_a_minute_for_all_that_ask(server: ApiServer, api: Api) -> None:
+    ticks = [100.0]
+    cluster = Cluster(api, (), lambda _: None, monotonic=lambda: ticks[0])
+    server.on("GET", NODES, page(node_body("a", "amd64"), node_body("b", "arm64"), version=1))
+    anywhere, there = placement_of({}), placement_of({"spec": {"nodeSelector": {"kubernetes.io/arch": "arm64"}}})
+    found = await asyncio.gather(cluster.platforms(anywhere), cluster.platforms(there))
+    assert [*found] == [("linux/amd64", "linux/arm64"), ("linux/arm64",)]
+    assert server.count("GET", NODES) == 1
+    server.on("GET", NODES, page(node_body("c", "s390x"), version=2))
+    ticks[0] += 59
+    assert await cluster.platforms(there) == ("linux/arm64",)
+    ticks[0] += 2
+    assert await cluster.platforms(anywhere) == ("linux/s390x",)
+
+
+async def test_who_may_not_see_the_nodes_is_not_refused_for_every_image(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", NODES, failure(403, "nodes is forbidden"))
+    assert await cluster.platforms(placement_of({})) == ()
+    assert await cluster.platforms(placement_of({})) == ()
+    assert server.count("GET", NODES) == 1
+
+
+async def test_nodes_that_cannot_be_read_now_are_an_error(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", NODES, failure(500, "etcd is away"))
+    with pytest.raises(Unavailable):
+        await cluster.platforms(placement_of({}))
 
 
 PODS = "/api/v1/namespaces/shop/pods"

@@ -15,6 +15,7 @@ import functools
 import itertools
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -26,15 +27,18 @@ from podpin.core.decision import Notice
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.names import Key
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
+from podpin.core.placement import Node, node_of, platforms_for
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Invalid, NotFound, PodpinError
+from podpin.errors import Denied, Invalid, NotFound, PodpinError
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 NOT_SET_UP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 """The reasons of the events that tell why the containers of a Pod are not created."""
 LONGEST_EVENT = 1024
+NODES_FRESH: Final = 60.0
+"""Seconds for which what was read of the nodes is taken for current."""
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
 )
@@ -51,8 +55,12 @@ class Cluster:
         namespaces: Iterable[str],
         changed: Callable[[Key], None],
         listed: Callable[[Key], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.api = api
+        self._monotonic = monotonic
+        self._nodes: tuple[float, tuple[Node, ...]] | None = None
+        self._reading_nodes = asyncio.Lock()
         self._instance = names.FIELD_MANAGER
         self._posting: dict[Key, asyncio.Task[None]] = {}
         self._posted = itertools.count()
@@ -149,6 +157,29 @@ class Cluster:
             troubles, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None
         )
         return str(newest.get("message", "")) if newest else None
+
+    async def platforms(self, placement: str) -> tuple[str, ...]:
+        """The platforms, as `os/arch`, of the nodes that a placement allows; read once a minute at most.
+
+        Asked for an image that is new only: nodes change all the time, and podpin watches none.
+        """
+        async with self._reading_nodes:
+            if self._nodes is None or self._monotonic() - self._nodes[0] > NODES_FRESH:
+                self._nodes = (self._monotonic(), await self._list_nodes())
+        return platforms_for(placement, self._nodes[1])
+
+    async def _list_nodes(self) -> tuple[Node, ...]:
+        query = {"limit": PAGE}
+        nodes: list[Node] = []
+        while True:
+            try:
+                page = await self.api.request("GET", "/api/v1/nodes", query=query)
+            except Denied:
+                return ()  # who serves a few namespaces may not see the nodes
+            nodes.extend(node_of(raw) for raw in page.get("items") or ())
+            if not page["metadata"].get("continue"):
+                return tuple(nodes)
+            query["continue"] = page["metadata"]["continue"]
 
     # --- credentials
 

@@ -11,7 +11,7 @@ import random
 import time
 from collections import OrderedDict
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aiohttp import hdrs
 from yarl import URL
@@ -20,6 +20,7 @@ from podpin.adapters.registry.auth import Authorizer, Errand, denied
 from podpin.adapters.registry.limits import Limits
 from podpin.adapters.registry.manifest import (
     ACCEPT,
+    INDEX_TYPES,
     Manifest,
     digest_of,
     is_web_page,
@@ -28,12 +29,14 @@ from podpin.adapters.registry.manifest import (
 )
 from podpin.adapters.registry.paging import next_page
 from podpin.adapters.registry.transport import Answer, Transport, authority, same_origin
+from podpin.core.image import children_of, config_of, created_of, facts_of, pick
 from podpin.core.reference import ReferenceInvalid, is_signature, parse_digest, parse_tag
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from podpin.core.image import Facts
     from podpin.core.keyring import Access
     from podpin.core.reference import Repository
 
@@ -154,6 +157,28 @@ class RegistryClient:
             return answer.body
 
         return await self._with_each_credential(repository, access, attempt)
+
+    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
+        """What the image of this digest is; of an index, that for the first of the `wanted` platforms is looked into.
+
+        Costs one GET where the manifest was proven just now: of the image that an index names, or of the config.
+        Another one where an index does not say when it was built. What the registry does not show is unknown.
+        """
+        top = await self.manifest(repository, digest, access)
+        index = manifest = read_object(top.body)
+        if top.media_type in INDEX_TYPES:
+            child = pick(children_of(index or {}), wanted)
+            inner = None if child is None else await _shown(self.manifest(repository, child.digest, access))
+            manifest = None if inner is None else read_object(inner.body)
+        else:
+            index = None
+        config: dict[str, Any] | None = None
+        name = config_of(manifest or {})
+        dated = created_of(index or {}) or created_of(manifest or {})
+        if name is not None and (index is None or dated is None):
+            body = await _shown(self.blob(repository, name, access, self._limits.manifest_bytes))
+            config = None if body is None else read_object(body)
+        return facts_of(index, manifest, config)
 
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
@@ -301,6 +326,16 @@ class RegistryClient:
 
     def _url(self, errand: Errand, rest: str) -> URL:
         return URL(f"{errand.registry}v2/{errand.path}/{rest}", encoded=True)
+
+
+async def _shown(asking: Awaitable[_T]) -> _T | None:
+    """What was asked for, or None where the registry answers with anything but that; Unavailable is raised still."""
+    try:
+        return await asking
+    except Unavailable:
+        raise
+    except PodpinError:
+        return None
 
 
 def _digest_header(answer: Answer) -> str | None:

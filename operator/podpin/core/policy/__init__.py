@@ -7,15 +7,18 @@ A policy is a pure function from a repository's tags to a choice. Everybody else
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from podpin.core.policy import alphabetical, digest, numeric, semver, tag
+from podpin.core.policy import alphabetical, digest, numeric, promote, semver, tag
 from podpin.core.policy.choice import Choice, NoMatch
+from podpin.core.policy.newest import Newest
 from podpin.core.policy.tags import TagsInvalid, filter_of
 from podpin.core.reference import is_signature
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from podpin.core.spec import Policy, Selection
 
@@ -27,10 +30,20 @@ __all__ = [
     "advance",
     "check",
     "choose",
+    "dated",
     "explain",
+    "limit_of",
     "needs_registry",
     "needs_tags",
+    "needs_times",
 ]
+
+_DIGITS: Final = re.compile("[0-9]+|[^0-9]+", re.ASCII)
+NO_TIMES: Final[Mapping[str, datetime]] = {}
+MOST_DATED: Final = 100
+"""Of how many tags the build time is looked at where the spec sets no limit."""
+MOST_TRIED: Final = 10
+"""How many candidates are tried where the spec sets no limit."""
 
 
 class Kind(Protocol):
@@ -62,18 +75,20 @@ POLICIES: Final[Mapping[str, Kind]] = {
     "semver": semver,
     "numeric": numeric,
     "alphabetical": alphabetical,
+    "newest": Newest(),
+    "promote": promote,
     "digest": digest,
 }
 """Every policy by its field in the spec's `policy`."""
 
 
-def choose(selection: Selection, tags: Sequence[str]) -> Choice | NoMatch:
+def choose(selection: Selection, tags: Sequence[str], times: Mapping[str, datetime] = NO_TIMES) -> Choice | NoMatch:
     """The tag, or the digest, that the policy takes. `tags` may be empty where `needs_tags` says that none are needed.
 
-    The order of `tags` does not matter, and tags of signatures are no candidates. Raises RangeInvalid and TagsInvalid
-    for what `check` finds fault with.
+    The order of `tags` does not matter, and tags of signatures are no candidates. `times` are the build times of those
+    tags that `dated` names, where `needs_times`. Raises RangeInvalid and TagsInvalid for what `check` finds fault with.
     """
-    kind, spec = _find(selection.policy)
+    kind, spec = _find(selection.policy, times)
     if not kind.NEEDS_TAGS:
         return kind.choose(spec, tags)
     candidates = [tag for tag in tags if not is_signature(tag)]
@@ -86,12 +101,39 @@ def choose(selection: Selection, tags: Sequence[str]) -> Choice | NoMatch:
     return Choice(values[found.tag], None) if isinstance(found, Choice) and found.tag is not None else found
 
 
-def explain(selection: Selection, tags: Sequence[str], most: int) -> tuple[list[str], dict[str, str]]:
+def dated(selection: Selection, tags: Sequence[str]) -> list[str] | NoMatch:
+    """The tags whose build times the policy wants to know, in the order of characters with numbers as numbers.
+
+    Never more than the limit: where the spec sets none and there are too many, the refusal. Raises TagsInvalid.
+    """
+    candidates = {tag for tag in tags if not is_signature(tag)}
+    if selection.tags is not None:
+        candidates = set(filter_of(selection.tags).values(candidates).values())
+    ranked = sorted(candidates, key=natural)
+    if selection.tags is not None and selection.tags.limit is not None:
+        return ranked[-selection.tags.limit :]
+    if len(ranked) > MOST_DATED:
+        return NoMatch(
+            f"More than {MOST_DATED} tags of the repository are candidates, and the policy newest would have to look "
+            "into each: leave fewer by spec.images.tags.include, or take the last ones by spec.images.tags.limit."
+        )
+    return ranked
+
+
+def limit_of(selection: Selection) -> int:
+    """How many candidates are tried at most."""
+    given = None if selection.tags is None else selection.tags.limit
+    return MOST_TRIED if given is None else given
+
+
+def explain(
+    selection: Selection, tags: Sequence[str], most: int, times: Mapping[str, datetime] = NO_TIMES
+) -> tuple[list[str], dict[str, str]]:
     """What `choose` makes of each tag: up to `most` that fit, the best first, and why the others are passed over.
 
     Raises as `choose` does.
     """
-    kind, spec = _find(selection.policy)
+    kind, spec = _find(selection.policy, times)
     reasons: dict[str, str] = {}
     fitting: list[str] = []
     candidates = filter_of(selection.tags) if selection.tags is not None else None
@@ -106,14 +148,16 @@ def explain(selection: Selection, tags: Sequence[str], most: int) -> tuple[list[
             reasons[name] = why
     ranked: list[str] = []
     while len(ranked) < most:
-        found = choose(selection, [name for name in fitting if name not in ranked])
+        found = choose(selection, [name for name in fitting if name not in ranked], times)
         if not isinstance(found, Choice) or found.tag is None or found.tag in ranked:
             break
         ranked.append(found.tag)
     return ranked, reasons
 
 
-def advance(selection: Selection, chosen: str | None, new: Choice | NoMatch) -> Choice | NoMatch:
+def advance(
+    selection: Selection, chosen: str | None, new: Choice | NoMatch, times: Mapping[str, datetime] = NO_TIMES
+) -> Choice | NoMatch:
     """Never step back by accident: `new`, unless it is lower than the tag `chosen` before for the same policy.
 
     Registries serve stale and shortened lists at times (fluxcd/image-reflector-controller#817). `chosen` is the
@@ -121,7 +165,7 @@ def advance(selection: Selection, chosen: str | None, new: Choice | NoMatch) -> 
     """
     if chosen is None:
         return new
-    kind, spec = _find(selection.policy)
+    kind, spec = _find(selection.policy, times)
     if selection.tags is None or not kind.NEEDS_TAGS:
         return kind.advance(spec, chosen, new)
     values = filter_of(selection.tags)
@@ -153,16 +197,27 @@ def needs_tags(selection: Selection) -> bool:
     return _find(selection.policy)[0].NEEDS_TAGS
 
 
+def needs_times(selection: Selection) -> bool:
+    """Whether the policy compares the build times of tags."""
+    return isinstance(_find(selection.policy)[0], Newest)
+
+
 def needs_registry(selection: Selection) -> bool:
     """Whether anything has to be asked of the registry at all."""
     return _find(selection.policy)[0].NEEDS_REGISTRY
 
 
-def _find(policy: Policy) -> tuple[Kind, Any]:
+def natural(tag: str) -> tuple[tuple[int, int, str], ...]:
+    """The key by which tags stand in the order of characters, where numbers count as numbers: v9 before v10."""
+    parts = _DIGITS.findall(tag)
+    return (*((1, int(part), "") if part.isdigit() else (2, 0, part) for part in parts), (0, 0, tag))
+
+
+def _find(policy: Policy, times: Mapping[str, datetime] = NO_TIMES) -> tuple[Kind, Any]:
     """The policy that is given, and what the spec says of it. The schema sees to it that there is just one."""
     for name, kind in POLICIES.items():
         spec = getattr(policy, name)
         if spec is not None:
-            return kind, spec
+            return kind.knowing(times) if isinstance(kind, Newest) else kind, spec
     msg = "a policy needs one of " + ", ".join(POLICIES)
     raise ValueError(msg)
