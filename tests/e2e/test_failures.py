@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.cluster.application import other_architecture
 from tests.e2e.stage import container_of, pod_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.cluster.application import Kind
+    from tests.cluster.images import Format
     from tests.e2e.stage import Stage
     from tests.e2e.world import Json
 
@@ -36,6 +38,11 @@ class Row:
     words: str = ""
     rollout: tuple[str, str] = ("60s", "1s")
     replicas: int = 2
+    form: Format = "oci"
+
+
+def demand_another_platform(rollout: Json) -> None:
+    rollout["spec"]["images"][0]["platforms"] = [f"linux/{other_architecture()}"]
 
 
 def limit_memory(rollout: Json) -> None:
@@ -59,7 +66,14 @@ def ask_for_missing_digest(rollout: Json) -> None:
 
 ROWS = [
     Row("its digest is in no registry", ("ImageNotFound",), change=ask_for_missing_digest, words="no such image"),
-    Row("it is for another platform", ("WrongPlatform",), "wrong_platform", words="no variant for the platform"),
+    Row(
+        "it is for another platform, which the spec demanded",
+        ("WrongPlatform",),
+        "wrong_platform",
+        prepare=demand_another_platform,
+        form="index",
+        words="no variant for the platform",
+    ),
     Row("its program is missing", ("CannotStart",), "missing_binary", words="no such file or directory"),
     # Older runtimes tell this on the container's standard error only, and then it is a crash like any other.
     Row("its program is for another machine", ("CannotStart", "CrashLooping"), "exec_format"),
@@ -96,7 +110,7 @@ def test_is_rejected_and_rolled_back_when(stage: Stage, row: Row) -> None:
     deadline, bake = row.rollout
     manifest = stage.rollout(rollout={"progressDeadline": "60s", "bakeTime": "1s"}, workload={"replicas": row.replicas})
     row.prepare(manifest)
-    stage.push("1.0.0")
+    stage.push("1.0.0", form=row.form)
     stage.apply(manifest)
     stage.until_stable("1.0.0")
     serving = stage.serving()
