@@ -104,7 +104,8 @@ class Podpin:
             self._registry,
             functools.partial(load_access, self._cluster),
             self._queue.add,
-            load_platforms=self._cluster.platforms,
+            # Who serves some namespaces only has no right to see nodes, which belong to none.
+            load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,
         )
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)

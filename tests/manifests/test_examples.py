@@ -27,11 +27,13 @@ if TYPE_CHECKING:
 
 EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
 HOST = "registry.example.com"
+BUILT = "2026-01-01T00:00:00Z"
 TAGS = {
     "web": ("1.4.2", "main"),
     "orders": ("2.1.0",),
     "search": ("3.0.0",),
     "worker": ("stable",),
+    "site": ("main-3f2a9c1", "topic-9999999"),
     "reports": ("main-1041-3f2a9c1", "topic-2000-0000000"),
 }
 """What each repository needs to have for the examples to find their version."""
@@ -147,7 +149,7 @@ def with_images(text: str, registry: Registry) -> str:
     """The example with the test cluster's registry, in which everything is that it names."""
     for repository in sorted(set(re.findall(rf"{HOST}/([a-z/]+)", text))):
         tags = TAGS.get(repository.rpartition("/")[2], ("1",))
-        digests = [push_app(registry, repository, tag) for tag in tags]
+        digests = [push_app(registry, repository, tag, created=BUILT) for tag in tags]
         text = re.sub(rf"({HOST}/{repository}:\S+@)sha256:[0-9a-f]{{64}}", rf"\g<1>{digests[0]}", text)
         text = re.sub(r'(digest: \{value: )"sha256:[0-9a-f]{64}"', rf'\g<1>"{digests[0]}"', text)
     return text.replace(HOST, registry.address)
