@@ -11,7 +11,7 @@ CRD := crds/imagerollouts.podpin.dev.yaml
 export CLUSTER ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test test-unit test-cluster binaries demo bench crds diagram run image \
+.PHONY: help setup fmt check test test-unit test-cluster binaries demo bench fuzz crds diagram run image \
         cluster-up cluster-down cluster-shell clean
 
 help: ## this list
@@ -55,6 +55,10 @@ binaries: $(READY)
 
 bench: $(READY) ## what podpin costs and how fast it is, beside its budgets and peers (ARGS="--only latency --json FILE")
 	$(RUN)/python -m tests.bench $(ARGS)
+
+fuzz: $(READY) ## what strangers write and podpin reads, fuzzed (SECONDS=60 for each target)
+	@$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --group fuzz
+	$(RUN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
 
 crds: $(READY) ## write crds/ from the models
 	$(RUN)/python -m podpin.crd > $(CRD)

@@ -421,6 +421,21 @@ def test_the_order_of_the_list_never_matters(wanted: str, lists: tuple[Sequence[
     assert choose(semver(wanted), one) == choose(semver(wanted), [*one, *other])
 
 
+@given(
+    st.dictionaries(TAG, st.integers(0, 2) | st.none(), max_size=10).flatmap(
+        lambda built: st.tuples(st.just(built), st.permutations([*built]))
+    )
+)
+def test_nor_does_it_where_build_times_decide(given: tuple[dict[str, int | None], Sequence[str]]) -> None:
+    built, shuffled = given
+    times = {name: at(second) for name, second in built.items() if second is not None}
+    for selection in (newest(), newest(limit=3), newest(include="v")):
+        names, others = dated(selection, [*built]), dated(selection, shuffled)
+        assert names == others
+        assert not isinstance(names, NoMatch)
+        assert choose(selection, [*built], times) == choose(selection, shuffled, times)
+
+
 @given(RANGE, st.lists(TAG, max_size=12))
 def test_no_tag_in_the_range_is_higher_than_the_choice(wanted: str, tags: list[str]) -> None:
     admitted = [v for name in tags if (v := parse_version(name)) is not None and parse_range(wanted).admits(v)]

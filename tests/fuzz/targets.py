@@ -1,0 +1,148 @@
+"""What is fuzzed: each target reads bytes as podpin would, and may raise what its reader promises, and nothing else.
+
+Besides not falling over, each holds its reader to a promise: what was accepted reads the same when it is written again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Final
+
+from yarl import URL
+
+from podpin.adapters.registry.challenge import parse_challenges
+from podpin.adapters.registry.manifest import prove_manifest, read_object
+from podpin.adapters.registry.paging import next_page
+from podpin.core.image import children_of, facts_of, pick
+from podpin.core.keyring import Keyring, KeyringInvalid, SecretData
+from podpin.core.placement import node_of, placement_of, platforms_for
+from podpin.core.policy import dated, natural
+from podpin.core.policy.numeric import number
+from podpin.core.reference import ReferenceInvalid, parse_pin, parse_reference, parse_repository
+from podpin.core.semver import RangeInvalid, parse_range, parse_version
+from podpin.core.spec import NewestPolicy, Policy, Selection
+from podpin.core.status import parse_status, render_status
+from podpin.errors import Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HERE: Final = URL("https://registry.example.com/v2/shop/web/tags/list")
+KINDS: Final = (
+    None,
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "text/html",
+)
+
+
+def references(data: bytes) -> None:
+    """Names of images, as users and other objects write them."""
+    text = data.decode("utf-8", "replace")
+    for parse in (parse_reference, parse_repository, parse_pin):
+        try:
+            parse(text)
+        except ReferenceInvalid:
+            continue
+    try:
+        repository = parse_repository(text)
+    except ReferenceInvalid:
+        return
+    assert parse_repository(str(repository)) == repository
+
+
+def challenges(data: bytes) -> None:
+    """WWW-Authenticate headers of a registry."""
+    for challenge in parse_challenges(data.decode("latin-1").split("\n")):
+        assert challenge.scheme == challenge.scheme.lower()
+
+
+def links(data: bytes) -> None:
+    """Link headers of a registry: wherever they point, the next page is asked of the same registry."""
+    found = next_page([data.decode("latin-1")], HERE)
+    assert found is None or found.origin() == HERE.origin()
+
+
+def ranges(data: bytes) -> None:
+    """Ranges of versions, and tags beside them."""
+    wanted, _, tag = data.decode("utf-8", "replace").partition("\n")
+    number(tag[:128])
+    natural(tag[:128])
+    dated(Selection(Policy(newest=NewestPolicy())), [tag[:128]])
+    try:
+        parsed = parse_range(wanted[:256])
+    except RangeInvalid:
+        return
+    version = parse_version(tag[:128])
+    if version is not None:
+        assert parsed.admits(version) == parse_range(wanted[:256]).admits(version)
+
+
+def manifests(data: bytes) -> None:
+    """Manifests, indexes and configs of images."""
+    kind = KINDS[data[0] % len(KINDS)] if data else None
+    body = data[1:]
+    with contextlib.suppress(Untrusted):
+        assert prove_manifest("It", kind, body).body == body
+    document = read_object(body)
+    if document is not None:
+        facts = facts_of(document, document, document)
+        assert facts.size is None or facts.size >= 0
+        pick(children_of(document), facts.platforms)
+
+
+def pull_secrets(data: bytes) -> None:
+    """The contents of pull secrets."""
+    for kind, key in (("dockerconfigjson", ".dockerconfigjson"), ("dockercfg", ".dockercfg")):
+        try:
+            Keyring.of_secrets([SecretData("it", f"kubernetes.io/{kind}", {key: data})])
+        except KeyringInvalid:
+            continue
+
+
+def objects(data: bytes) -> None:
+    """What the API server hands over and users may have written: templates, nodes, a status."""
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    status = parse_status(raw)
+    assert parse_status(render_status(status)) == status
+    if isinstance(raw, dict):
+        platforms_for(placement_of(raw), (node_of(raw),))
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "references": references,
+    "challenges": challenges,
+    "links": links,
+    "ranges": ranges,
+    "manifests": manifests,
+    "pull-secrets": pull_secrets,
+    "objects": objects,
+}
+
+SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
+    "references": (b"registry.example.com:5000/shop/web:1.4.2@sha256:" + b"a" * 64, b"web", b"[::1]:5000/x"),
+    "challenges": (b'Bearer realm="https://a.example.com/token",service="r",scope="repository:a:pull"\nBasic realm=x',),
+    "links": (b'</v2/shop/web/tags/list?n=100&last=1>; rel="next"',),
+    "ranges": (b">=1.4 <2 || ~3.x, !=3.1\nv1.4.2-rc.1+b", b"1 - 2\n2026.10.1"),
+    "manifests": (
+        b'\x01{"schemaVersion":2,"manifests":[{"digest":"sha256:' + b"a" * 64 + b'","size":1,'
+        b'"platform":{"os":"linux","architecture":"arm","variant":"v7"}}],"annotations":{}}',
+        b'\x02{"schemaVersion":2,"config":{"digest":"sha256:' + b"a" * 64 + b'","size":1},"layers":[],'
+        b'"created":"2026-01-01T00:00:00Z","os":"linux","architecture":"amd64"}',
+    ),
+    "pull-secrets": (
+        b'{"auths":{"https://r.example.com/v1/":{"auth":"bWU6cHc="}}}',
+        b'{"r":{"username":"a","password":"b"}}',
+    ),
+    "objects": (
+        (
+            b'{"spec":{"affinity":{"nodeAffinity":{"requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":'
+            b'[{"matchExpressions":[{"key":"a","operator":"In","values":["b"]}]}]}}},"tolerations":[{"key":"a"}]}}'
+        ),
+        b'{"conditions":[],"stable":{"release":"a","images":[],"since":"2026-01-01T00:00:00Z"},"replicas":1}',
+    ),
+}
