@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from podpin.core.hooks import Extent, Notice
 from podpin.core.image import Facts, Layer
 from podpin.core.keyring import Access, Credential, Keyring
 from podpin.core.names import Key
@@ -748,6 +749,178 @@ async def test_asking_without_end_leaves_no_heap_behind(world: World) -> None:
         world.poller.look_now(ONE)
         await asyncio.sleep(1)
     assert len(world.poller._heap) < 100
+
+
+# --- looking when a registry says that there is news
+
+
+PUSHED = Notice("one.example.com", "shop/web")
+
+
+@story
+async def test_a_notice_brings_a_look_at_once_and_wakes_those_whose_answer_changed(world: World) -> None:
+    for name in ("latest", "other"):
+        world.registry.push(WEB, name)
+    world.registry.push(API, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("other"))
+    world.follow(Key("shop", "three"), tag("latest"), API)
+    await asyncio.sleep(100)
+    world.woken.clear()
+    world.registry.requests.clear()
+    world.registry.push(WEB, "latest", "newer")
+    assert world.poller.look_at([PUSHED]) == 1
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("latest", digest_of("newer"))
+    assert world.woken == [ONE]
+    assert {request.repository for request in world.registry.requests} == {WEB}
+
+
+@story
+async def test_a_forged_notice_costs_one_head_and_nothing_else(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    for number in range(100):
+        world.follow(Key("shop", str(number)), tag("latest"))
+    await asyncio.sleep(100)
+    world.woken.clear()
+    world.registry.requests.clear()
+    assert world.poller.look_at([PUSHED]) == 1
+    await asyncio.sleep(INTERVAL - 10)
+    assert [request.what for request in world.registry.requests] == ["head"]
+    assert world.woken == []
+
+
+@story
+async def test_notices_that_come_together_cost_one_look(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(100)
+    for _ in range(1000):
+        world.poller.look_at([PUSHED, PUSHED])
+    await asyncio.sleep(1)
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_notices_while_a_look_is_under_way_bring_one_more(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.registry.delay = lambda _: 10
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(100)
+    world.poller.look_at([PUSHED])
+    for second in range(8):
+        await asyncio.sleep(1)
+        world.registry.push(WEB, "latest", f"newer-{second}")
+        world.poller.look_at([PUSHED])
+    world.registry.delay = lambda _: 0.01
+    await asyncio.sleep(100)
+    assert [round(request.at) for request in world.registry.requests] == [0, 100, 110]
+    assert world.outcome(ONE) == Found("latest", digest_of("newer-7"))
+
+
+@story
+async def test_a_notice_for_a_repository_that_waits_for_its_turn_brings_no_second_look(world: World) -> None:
+    others = [Repository("one.example.com", f"shop/{number}") for number in range(MOST_LOOKS_PER_HOST)]
+    for repository in (*others, WEB):
+        world.registry.push(repository, "latest")
+        world.follow(Key("shop", repository.path), tag("latest"), repository)
+    world.registry.delay = lambda _: 10
+    await asyncio.sleep(1)
+    for _ in range(100):
+        world.poller.look_at([PUSHED])
+    await asyncio.sleep(100)
+    assert world.registry.count("head") == 1
+
+
+@pytest.mark.parametrize(
+    ("notice", "looked_at"),
+    [
+        (Notice("one.example.com", "shop/web"), {WEB}),
+        (Notice("two.example.com", "shop/web"), {ELSEWHERE}),
+        (Notice(None, "shop/web"), {WEB, ELSEWHERE}),
+        (Notice("nobody.example.com", "shop/web"), {WEB, ELSEWHERE}),
+        (Notice("one.example.com", "shop/nothing"), set()),
+        (Notice(None, "web"), set()),
+        (Notice(None, "shop"), set()),
+        (Notice(None, "shop", Extent.BELOW), {WEB, ELSEWHERE, API}),
+        (Notice("one.example.com", "shop", Extent.BELOW), {WEB, API}),
+        (Notice(None, "sho", Extent.BELOW), set()),
+        (Notice(None, "shop/web", Extent.BELOW), {WEB, ELSEWHERE}),
+        (Notice(None, "web", Extent.BEHIND), {WEB, ELSEWHERE}),
+        (Notice(None, "shop/api", Extent.BEHIND), {API}),
+        (Notice(None, "eb", Extent.BEHIND), set()),
+        (Notice(None, "image", Extent.BEHIND), set()),
+    ],
+    ids=str,
+)
+def test_which_repositories_a_notice_means(notice: Notice, looked_at: set[Repository]) -> None:
+    deep = Repository("one.example.com", "a/b/image")
+
+    @story
+    async def test(world: World) -> None:
+        for repository in (WEB, ELSEWHERE, API, deep):
+            world.registry.push(repository, "latest")
+            world.follow(Key("shop", str(repository)), tag("latest"), repository)
+        await asyncio.sleep(100)
+        world.registry.requests.clear()
+        assert world.poller.look_at([notice]) == len(looked_at)
+        await asyncio.sleep(1)
+        assert {request.repository for request in world.registry.requests} == looked_at
+        assert len(world.registry.requests) == len(looked_at)
+
+    test()
+
+
+@story
+async def test_each_of_those_that_see_something_else_gets_its_look(world: World) -> None:
+    world.accesses[BANK] = access_with("bank")
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(100)
+    assert world.poller.look_at([PUSHED]) == 2
+    await asyncio.sleep(1)
+    assert world.registry.count("head") == 4
+
+
+@story
+async def test_a_notice_is_not_lost_when_credentials_change_while_they_are_read(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(100)
+    world.accesses[BANK] = access_with("bank")
+    world.poller.look_at([PUSHED])
+    await asyncio.sleep(0.0005)
+    world.registry.push(WEB, "latest", "newer")
+    world.poller.look_at([PUSHED])
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == world.outcome(TWO) == Found("latest", digest_of("newer"))
+
+
+@story
+async def test_a_notice_counts_as_the_look_of_its_interval(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(100)
+    world.poller.look_at([PUSHED])
+    await asyncio.sleep(INTERVAL - 1)
+    assert len(world.registry.requests) == 2
+    await asyncio.sleep(INTERVAL * 0.2)
+    assert len(world.registry.requests) == 3
+
+
+@story
+async def test_a_notice_of_what_is_not_followed_any_more_does_nothing(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(1)
+    world.poller.forget(ONE)
+    assert world.poller.look_at([PUSHED]) == 1
+    world.poller.forget(TWO)
+    assert world.poller.look_at([PUSHED]) == 0
+    assert world.poller._paths == {}
 
 
 # --- the schedule

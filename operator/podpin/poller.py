@@ -35,6 +35,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from podpin.clock import now
+from podpin.core.hooks.notice import Extent
 from podpin.core.policy import (
     NO_TIMES,
     NoMatch,
@@ -53,8 +54,9 @@ from podpin.core.semver import RangeInvalid
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from podpin.core.hooks.notice import Notice
     from podpin.core.image import Facts
     from podpin.core.keyring import Access
     from podpin.core.names import Key
@@ -231,10 +233,12 @@ class _Group:
     `fingerprint` is None until the credentials of its then only party could be read. `due` is the time of its valid
     entry in the heap, `pace` the interval that it was planned by, and `failures` counts the looks in a row that found
     something unavailable. `dates` holds for each tag that was looked into its digest and when that was built, `facts`
-    what the digests are that were asked about last.
+    what the digests are that were asked about last. `again` says that a look was called for while one was under way: it
+    may have begun too early.
     """
 
     __slots__ = (
+        "again",
         "dates",
         "due",
         "facts",
@@ -258,6 +262,7 @@ class _Group:
         self.failures = 0
         self.dates: dict[str, tuple[str, datetime | None]] = {}
         self.facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
+        self.again = False
 
     def followers(self) -> Iterator[_Follower]:
         return itertools.chain.from_iterable(party.followers for party in self.parties)
@@ -294,6 +299,7 @@ class Poller:
         self._jitter = jitter
         self._keys: dict[Key, dict[str, _Follower]] = {}
         self._parties: dict[tuple[Repository, AccessSource], _Party] = {}
+        self._paths: dict[str, list[_Party]] = {}
         self._groups: dict[tuple[Repository, str], _Group] = {}
         self._heap: list[tuple[float, int, _Group]] = []
         self._tiebreak = itertools.count()
@@ -345,6 +351,26 @@ class Poller:
                 self._call(follower.party.group)
         return now
 
+    def look_at(self, notices: Collection[Notice]) -> int:
+        """Look at once at what something was pushed to, on behalf of all that follow it.
+
+        Where nobody follows a repository at the host that the notice names, or it names none, its path alone counts:
+        registries don't always know under which name they are reached. `wake` is called only for those whose answer
+        has changed. Returns how many looks that takes at most. Notices that come before a look has begun share it.
+        """
+        called: dict[_Group, None] = {}
+        for notice in notices:
+            paths = [notice.path] if notice.extent is Extent.EXACT else _meant(notice, self._paths)
+            found = [party.group for path in paths for party in self._paths.get(path, ())]
+            here = [group for group in found if group.repository.host.lower() == notice.host]
+            called.update(dict.fromkeys(here or found))
+        for group in called:
+            if group.state is _State.LOOKING:
+                group.again = True
+            else:
+                self._call(group)
+        return len(called)
+
     def forget(self, key: Key) -> None:
         """Follow nothing any more on behalf of this rollout."""
         for follower in self._keys.pop(key, {}).values():
@@ -362,6 +388,7 @@ class Poller:
             group = _Group(wish.repository)
             party = self._parties[wish.repository, wish.source] = _Party(wish.source, group)
             group.parties.append(party)
+            self._paths.setdefault(wish.repository.path, []).append(party)
         answer = self._fresh_answer(party.group, follower)
         follower.party = party
         party.followers.append(follower)
@@ -392,7 +419,11 @@ class Poller:
         follower.party = None
         party.followers.remove(follower)
         if not party.followers:
-            del self._parties[party.group.repository, party.source]
+            repository = party.group.repository
+            del self._parties[repository, party.source]
+            self._paths[repository.path].remove(party)
+            if not self._paths[repository.path]:
+                del self._paths[repository.path]
             self._take_out(party)
 
     def _take_out(self, party: _Party) -> None:
@@ -530,6 +561,7 @@ class Poller:
                 if group.state is not _State.WAITING:
                     continue  # it was called to the front of the queue, and this is its old place
                 group.state = _State.LOOKING
+                group.again = False
                 self._under_way[host] = self._under_way.get(host, 0) + 1
                 self._all_under_way += 1
                 task = asyncio.create_task(self._look(group))
@@ -567,7 +599,7 @@ class Poller:
             del self._under_way[host]
         group.state = _State.RESTING
         if group.parties:
-            if _is_awaited(group):
+            if group.again or _is_awaited(group):
                 self._call(group)
             else:
                 self._rest(group, trouble)
@@ -976,6 +1008,15 @@ def _continues(before: Wish, now: Wish) -> bool:
         and before.source == now.source
         and before.terms.platforms == now.terms.platforms
     )
+
+
+def _meant(notice: Notice, paths: Iterable[str]) -> list[str]:
+    """Those of the paths that the notice can be about."""
+    if notice.extent is Extent.BELOW:
+        start = f"{notice.path}/"
+        return [path for path in paths if path == notice.path or path.startswith(start)]
+    end = f"/{notice.path}"
+    return [path for path in paths if path == notice.path or (path.endswith(end) and "/" not in path[: -len(end)])]
 
 
 def _is_awaited(group: _Group) -> bool:
