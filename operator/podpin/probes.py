@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from podpin.errors import Invalid
+from podpin.listening import listen
 
 Report = Callable[[], str | None]
 """What is wrong, in a sentence, or None."""
@@ -29,14 +29,4 @@ async def answer(address: str, alive: Report, ready: Report) -> web.AppRunner:
     app = web.Application()
     app.router.add_get("/healthz", handler(alive))  # type: ignore[arg-type]
     app.router.add_get("/readyz", handler(ready))  # type: ignore[arg-type]
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    host, _, port = address.rpartition(":")
-    try:
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-    except OSError as error:
-        await runner.cleanup()
-        raise Invalid(
-            f"podpin can't answer probes at {address}: {error.strerror}. Give another --health-address."
-        ) from error
-    return runner
+    return await listen(app, address, "probes", "--health-address")

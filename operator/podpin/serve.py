@@ -15,7 +15,9 @@ import signal
 import threading
 from collections.abc import Coroutine, Iterator
 
-from podpin import __version__, clock, handlers, probes
+from aiohttp.web import AppRunner
+
+from podpin import __version__, clock, handlers, hooks, probes
 from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
 from podpin.adapters.kube.cluster import Cluster
@@ -108,6 +110,7 @@ class Podpin:
             load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,
         )
+        self._book = hooks.Book(settings.hook_secrets) if settings.hook_secrets else None
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}
@@ -118,7 +121,10 @@ class Podpin:
         """Run until the stop event is set."""
         probing = await probes.answer(self._settings.health_address, lambda: self._ended, self._unready)
         log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
+        hooking: AppRunner | None = None
         try:
+            if self._settings.hook_address and self._book:
+                hooking = await hooks.answer(self._settings.hook_address, self._book, self._poller.look_at)
             await self._until_stopped(self._knock())
             if self._stop.is_set():
                 return
@@ -140,6 +146,8 @@ class Podpin:
                 log.warning("%d rollouts were still worked on; their next look will go on from there", len(unfinished))
             await asyncio.wait({watch}, timeout=KOPF_SECONDS)
         finally:
+            if hooking:
+                await hooking.cleanup()
             await probing.cleanup()
 
     async def close(self) -> None:

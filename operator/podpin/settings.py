@@ -47,6 +47,10 @@ class Settings:
     trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
     health_address: str = "0.0.0.0:8080"
+    hook_address: str | None = None
+    """HOST:PORT where webhooks are answered; none are without it."""
+    hook_secrets: str | None = None
+    """The file that says which webhooks are allowed."""
     log_format: str = "human"
     log_level: str = "info"
     workers: int = 16
@@ -106,11 +110,15 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         _address,
         usual.health_address,
     )
+    option("hook-address", "where webhooks of registries are answered (default: nowhere)", "HOST:PORT", _address)
+    option("hook-secrets", "the file that lists the webhooks and their secrets, see docs/hooks.md", "FILE")
     for flag, words in (("log-format", ("human", "json")), ("log-level", ("debug", "info", "warning", "error"))):
         default = getattr(usual, flag.replace("-", "_"))
         option(flag, f"{_either(words)} (default: {default})", f"{{{','.join(words)}}}", _one_of(words), default)
     option("workers", f"how many rollouts are worked on at once (default: {usual.workers})", "N", _count, usual.workers)
     given = parser.parse_args(arguments)
+    if bool(given.hook_address) != bool(given.hook_secrets):
+        run.error("--hook-address and --hook-secrets need each other: where to answer webhooks, and which")
 
     def listed(flag: str, flags: list[str] | None) -> list[str]:
         return _listed(environment.get(_variable(flag), "")) if flags is None else flags
@@ -122,6 +130,8 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         insecure_registries=_hosts(listed("insecure-registry", given.insecure_registry), run.error),
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         health_address=given.health_address,
+        hook_address=given.hook_address,
+        hook_secrets=given.hook_secrets,
         log_format=given.log_format,
         log_level=given.log_level,
         workers=given.workers,

@@ -29,6 +29,9 @@ def test_every_file_is_part_of_an_installation_or_an_example() -> None:
     for folder in ("", "base/", "namespaced/"):
         (content,) = loaded(f"{folder}kustomization.yaml")
         named |= {folder + resource for resource in content["resources"] if resource.endswith(".yaml")}
+    (component,) = loaded("hooks/kustomization.yaml")
+    parts = [*component["resources"], *(patch["path"] for patch in component["patches"])]
+    named |= {f"hooks/{file}" for file in ("kustomization.yaml", *parts)}
     assert {file for file in files if not file.startswith("examples/")} == named
 
 
@@ -89,6 +92,33 @@ def test_podpin_understands_its_arguments_and_its_environment(folder: str) -> No
     assert settings.log_format == "json"
     assert settings.namespaces == ((loaded("namespaced/rbac.yaml")[0]["metadata"]["namespace"],) if folder else ())
     assert settings.health_address.endswith(f":{container['ports'][0]['containerPort']}")
+
+
+def test_the_component_for_webhooks_fits_the_deployment_and_what_podpin_understands() -> None:
+    (patch,), (service,) = loaded("hooks/deployment.yaml"), loaded("hooks/service.yaml")
+    base = deployment()
+    assert patch["metadata"].items() <= base["metadata"].items()
+    pod, (container,) = patch["spec"]["template"]["spec"], patch["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == base["spec"]["template"]["spec"]["containers"][0]["name"]
+    settings = parse_settings(["run"], {one["name"]: one["value"] for one in container["env"]})
+    (port,), (mount,), (volume,) = container["ports"], container["volumeMounts"], pod["volumes"]
+    assert settings.hook_address == f"0.0.0.0:{port['containerPort']}"
+    assert str(settings.hook_secrets).startswith(f"{mount['mountPath']}/")
+    assert mount["name"] == volume["name"]
+    assert port["containerPort"] not in [
+        one["containerPort"] for one in base["spec"]["template"]["spec"]["containers"][0]["ports"]
+    ]
+    assert service["spec"]["selector"].items() <= base["spec"]["template"]["metadata"]["labels"].items()
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+    document = (ROOT / "docs" / "hooks.md").read_text()
+    file = str(settings.hook_secrets).rpartition("/")[2]
+    assert f"create secret generic {volume['secret']['secretName']} --from-file={file}\n" in document
+    assert f"http://{service['metadata']['name']}.{service['metadata']['namespace']}/hook/" in document
+
+
+def test_webhooks_are_off_unless_the_component_is_taken() -> None:
+    assert not [folder for folder in FOLDERS if "components" in loaded(f"{folder}/kustomization.yaml".lstrip("/"))[0]]
+    assert "HOOK" not in (MANIFESTS / "base/deployment.yaml").read_text()
 
 
 def test_only_one_podpin_runs_at_a_time_and_as_nobody() -> None:
