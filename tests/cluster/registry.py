@@ -198,8 +198,18 @@ def hosts_toml(registry: Registry) -> str:
     return f'server = "https://{registry.address}"\nca = "{registry.authority}"\n[host]\n'
 
 
-def daemon(name: str, registry: Registry, folder: Path, data: Path, server: Pair | None = None) -> Part:
-    """Write settings (and the password file) for a registry's program; return what to start."""
+def daemon(
+    name: str,
+    registry: Registry,
+    folder: Path,
+    data: Path,
+    server: Pair | None = None,
+    tell: tuple[str, str] | None = None,
+) -> Part:
+    """Write settings (and the password file) for a registry's program; return what to start.
+
+    `tell` is the URL that it sends its notifications to, and the secret that it puts into their Authorization.
+    """
     http_settings: dict[str, Any] = {"addr": registry.address}
     if server is not None:
         http_settings["tls"] = {"certificate": str(server.certificate), "key": str(server.key)}
@@ -218,6 +228,9 @@ def daemon(name: str, registry: Registry, folder: Path, data: Path, server: Pair
         hashed = bcrypt.hashpw(registry.password.encode(), bcrypt.gensalt(rounds=4)).decode()
         passwords.write_text(f"{registry.username}:{hashed}\n")
         settings["auth"] = {"htpasswd": {"realm": "podpin test registry", "path": str(passwords)}}
+    if tell is not None:
+        endpoint = {"name": "podpin", "url": tell[0], "headers": {"Authorization": [tell[1]]}}
+        settings["notifications"] = {"endpoints": [endpoint | {"timeout": "1s", "threshold": 5, "backoff": "1s"}]}
     file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump(settings))
     return Part(name, [find("docker-registry") or "docker-registry", "serve", file])

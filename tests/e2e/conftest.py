@@ -69,7 +69,9 @@ class Company:
         groups = ["system:serviceaccounts", "system:serviceaccounts:podpin-system"]
         return self.cluster.kubeconfig_for(ACCOUNT, groups)
 
-    def make_podpin(self, name: str, *, kubeconfig: Path | None = None, namespaces: Sequence[str] = ()) -> Program:
+    def make_podpin(
+        self, name: str, *, kubeconfig: Path | None = None, namespaces: Sequence[str] = (), flags: Sequence[str] = ()
+    ) -> Program:
         """A podpin, not started yet."""
         return Program(
             kubeconfig or self.kubeconfig,
@@ -77,6 +79,7 @@ class Company:
             self.cluster.environment(),
             namespaces=namespaces,
             insecure=[self.cluster.registry.address, *(gate.address for gate in self.gates)],
+            flags=flags,
         )
 
     def open(self) -> None:

@@ -33,6 +33,7 @@ class Program:
         *,
         namespaces: Sequence[str] = (),
         insecure: Sequence[str] = (),
+        flags: Sequence[str] = (),
     ) -> None:
         self.log = log
         self._environment = {**os.environ, **environment, "KUBECONFIG": str(kubeconfig)}
@@ -41,6 +42,7 @@ class Program:
             f"--health-address=127.0.0.1:{self._port}",
             *(f"--namespace={namespace}" for namespace in namespaces),
             *(f"--insecure-registry={host}" for host in insecure),
+            *flags,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
