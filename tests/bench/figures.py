@@ -62,6 +62,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "idle.tag": Row(
         "tag moved and asked for → template changed", "p99 200 ms, ratio 3", "11 ms Keel, unpinned", 200, 3
     ),
+    "idle.hook": Row("webhook → template changed", "p99 200 ms, ratio 3", "11 ms Keel, unpinned", 200, 3),
     "idle.evidence": Row(
         "evidence in Pod status → rolled back", "p99 200 ms, ratio 3", "3.4 s; default 599 s Argo", 200, 3
     ),

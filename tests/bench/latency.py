@@ -43,6 +43,7 @@ class Times:
     """Samples, in seconds, of podpin and of the bare requests."""
 
     tag: list[float] = field(default_factory=list)
+    hook: list[float] = field(default_factory=list)
     good: list[float] = field(default_factory=list)
     evidence: list[float] = field(default_factory=list)
     bare_tag: list[float] = field(default_factory=list)
@@ -107,18 +108,19 @@ async def _on_node(on: Stage, into: list[Figure]) -> None:
     ]
 
 
-async def with_bench_as_kubelet(on: Stage, into: list[Figure]) -> None:
+async def with_bench_as_kubelet(on: Stage, podpin: Podpin, into: list[Figure]) -> None:
     """Many samples beside whatever else podpin serves: no scheduler and no kubelet is in the way."""
     times, key = Times(), Key("bench-idle", "probe")
     await on.namespace(key.namespace)
-    say(f"{SAMPLES_IDLE} good rollouts and {SAMPLES_IDLE} bad ones, with the bench as the kubelet")
+    say(f"{2 * SAMPLES_IDLE} good rollouts and {SAMPLES_IDLE} bad ones, with the bench as the kubelet")
     async with eye(on.api, f"/api/v1/namespaces/{key.namespace}/pods") as pods:
         obliging = asyncio.ensure_future(_make_ready(on, pods))
         bare = await _begin(on, key, on.rollout(key, "bench/probe", scheduler="bench"))
         async with contextlib.aclosing(bare):
             for _ in range(SAMPLES_IDLE):
-                digest, _asked = await _move(on, key, times)
-                await on.stable(key, digest)
+                for hook in (None, podpin):
+                    digest, _asked = await _move(on, key, times, hook=hook)
+                    await on.stable(key, digest)
                 await _bare(bare, times)
             obliging.cancel()
             for _ in range(SAMPLES_IDLE):
@@ -126,6 +128,7 @@ async def with_bench_as_kubelet(on: Stage, into: list[Figure]) -> None:
                 await _bare(bare, times)
     into += [
         figures.latency("idle.tag", times.tag, times.bare_tag),
+        figures.latency("idle.hook", times.hook, times.bare_tag),
         figures.latency("idle.evidence", times.evidence, times.bare_evidence),
     ]
 
@@ -144,10 +147,12 @@ async def _bare(bare: Bare, times: Times) -> None:
     times.bare_evidence.append(back)
 
 
-async def _move(on: Stage, key: Key, times: Times, *, bad: bool = False) -> tuple[str, float]:
-    """Move the tag and ask for a look; note how long the Deployment's spec takes to change."""
-    repository = on.rollouts.now[key]["spec"]["images"][0]["repository"].partition("/")[2]
-    digest = await on.push(repository, "live", "missing_binary" if bad else "good")
+async def _move(
+    on: Stage, key: Key, times: Times, *, bad: bool = False, hook: Podpin | None = None
+) -> tuple[str, float]:
+    """Move the tag and ask for a look, or send a webhook; note how long the Deployment's spec takes to change."""
+    repository = on.rollouts.now[key]["spec"]["images"][0]["repository"]
+    digest = await on.push(repository.partition("/")[2], "live", "missing_binary" if bad else "good")
     before = intent_of(on.deployments.now[key])
 
     def changed(deployment: Body) -> bool:
@@ -155,8 +160,8 @@ async def _move(on: Stage, key: Key, times: Times, *, bad: bool = False) -> tupl
         return deployment["metadata"]["name"] == key.name and after[0] > before[0] and after[1] != before[1]
 
     seeing = asyncio.ensure_future(on.deployments.first(changed, PATIENCE, "the new release in the Deployment"))
-    asked = await on.ask(key)
-    times.tag.append(await seeing - asked)
+    asked = await (hook.tell(repository) if hook else on.ask(key))
+    (times.hook if hook else times.tag).append(await seeing - asked)
     return digest, asked
 
 

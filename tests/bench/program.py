@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 USER = "podpin-bench"
 """As whom podpin works: by this name the audit log knows its requests, whichever client sends them."""
+HOOK = "a-path-for-the-bench"
 QUIET_SHARE = 0.05
 QUIET_SECONDS = 1.0
 """podpin counts as idle once it takes less than this share of a core for so long."""
@@ -30,19 +32,21 @@ QUIET_SECONDS = 1.0
 class Podpin:
     """A running podpin."""
 
-    def __init__(self, process: asyncio.subprocess.Process, health: str, log: Path, started: float) -> None:
-        self._process, self._health, self._log = process, health, log
+    def __init__(self, process: asyncio.subprocess.Process, health: str, hooks: str, log: Path, started: float) -> None:
+        self._process, self._health, self._hooks, self._log = process, health, hooks, log
         self.started = started
 
     @classmethod
     async def start(cls, cluster: LocalCluster, log: Path) -> Podpin:
         """Start it for all namespaces of a cluster."""
         kubeconfig = await asyncio.to_thread(cluster.kubeconfig_for, USER, ["system:masters"])
-        health = f"127.0.0.1:{_free_port()}"
+        health, hooks = f"127.0.0.1:{_free_port()}", f"127.0.0.1:{_free_port()}"
+        secrets = log.with_name("hooks.json")
+        secrets.write_text(json.dumps([{"source": "plain", "path": HOOK}]))
         # fmt: off
         command = [
             "-m", "podpin", "run", f"--kubeconfig={kubeconfig}", f"--health-address={health}",
-            f"--insecure-registry={cluster.registry.address}",
+            f"--insecure-registry={cluster.registry.address}", f"--hook-address={hooks}", f"--hook-secrets={secrets}",
         ]
         # fmt: on
         started = time.perf_counter()
@@ -50,7 +54,17 @@ class Podpin:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, *command, stdout=output, stderr=output, env={**os.environ, **cluster.environment()}
             )
-        return cls(process, health, log, started)
+        return cls(process, health, hooks, log, started)
+
+    async def tell(self, repository: str) -> float:
+        """Send it a webhook about a push; when that was."""
+        async with aiohttp.ClientSession() as session:
+            begun = time.perf_counter()
+            url = f"http://{self._hooks}/hook/plain/{HOOK}"
+            async with session.post(url, json={"repository": repository}) as answer:
+                if answer.status != 202:
+                    raise CannotMeasureError(f"podpin answered a webhook with {answer.status}.")
+        return begun
 
     async def ready(self, patience: float = 60) -> float:
         """When it said for the first time that it is ready."""

@@ -79,7 +79,7 @@ class Scale:
             await self._nothing()
             await self._new(plain)
             await self._quiet()
-            await latency.with_bench_as_kubelet(on, self._figures)
+            await latency.with_bench_as_kubelet(on, self._podpin, self._figures)
             await self._restart()
             await self._moves()
         finally:
