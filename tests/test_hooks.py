@@ -46,6 +46,8 @@ FILE = [
     {"source": "distribution", "path": "shop", "secret": SECRET},
     {"source": "ghcr", "path": "shop", "secret": SECRET},
     {"source": "plain", "path": f"{PATH}-another"},
+    {"source": "cloudevents", "path": PATH},
+    {"source": "cloudevents", "path": "shop", "secret": SECRET},
 ]
 WEB = {"repository": "registry.example.com/shop/web"}
 NOTICE = Notice("registry.example.com", "shop/web")
@@ -116,6 +118,16 @@ async def test_a_notice_that_proves_itself_brings_a_look(world: World) -> None:
     assert world.asked[1:] == [Notice("r.example.com", "shop/api"), Notice("ghcr.io", "shop/web")]
 
 
+async def test_who_sends_cloudevents_may_ask_first(world: World) -> None:
+    assert await world.post(f"/hook/cloudevents/{PATH}", b"", "OPTIONS", WebHook_Request_Origin="eventgrid") == (
+        200,
+        "",
+    )
+    assert dict(world.heard[-1])["WebHook-Allowed-Origin"] == "*"
+    assert (await world.post("/hook/cloudevents/shop", b"", "OPTIONS", Authorization=SECRET))[0] == 200
+    assert world.asked == []
+
+
 async def test_what_nobody_follows_and_what_is_no_push_get_the_same_answer(world: World) -> None:
     world.followed = 0
     assert await world.post(f"/hook/plain/{PATH}") == (202, "accepted\n")
@@ -132,6 +144,7 @@ async def test_all_that_is_wrong_gets_the_very_same_answer_and_brings_about_noth
         world.post(f"/hook/nothing/{PATH}"), world.post(f"/hook/quay/{PATH}"), world.post(f"/hook/Plain/{PATH}"),
         world.post("/hook/plain/%FF"), world.post("/hook/plain/%2e%2e"),
         world.post(f"/hook/plain/{PATH}", method="GET"), world.post(f"/hook/plain/{PATH}", method="PUT"),
+        world.post(f"/hook/plain/{PATH}", method="OPTIONS"), world.post("/hook/cloudevents/shop", b"", "OPTIONS"),
         world.post("/hook/distribution/shop", push),
         world.post("/hook/distribution/shop", push, Authorization="x" * 21),
         world.post("/hook/distribution/shop", push, Authorization=f"Bearer {SECRET}x"),

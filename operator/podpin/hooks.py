@@ -130,9 +130,14 @@ class Hooks:
         """Answer one request, whatever it is."""
         entries = self._book.entries()
         entry = find(entries, request.match_info.get("source", ""), request.match_info.get("path", ""))
-        if request.method != "POST" or entry is None:
+        if entry is None:
             return _unauthorized()
         headers = {name.lower(): value for name, value in request.headers.items()}
+        if request.method == "OPTIONS" and entry.source.asks_first and not entry.by_body and entry.holds(headers, b""):
+            # Who sends CloudEvents may ask whether it is allowed to: CloudEvents' HTTP webhooks 1.0, section 4.
+            return web.Response(headers={"WebHook-Allowed-Origin": "*", "WebHook-Allowed-Rate": "*", "Allow": "POST"})
+        if request.method != "POST":
+            return _unauthorized()
         if not entry.by_body and not entry.holds(headers, b""):
             return self._refuse(entry)
         body = await self._body(request)

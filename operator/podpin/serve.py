@@ -110,7 +110,6 @@ class Podpin:
             load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,
         )
-        self._book = hooks.Book(settings.hook_secrets) if settings.hook_secrets else None
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}
@@ -123,8 +122,7 @@ class Podpin:
         log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
         hooking: AppRunner | None = None
         try:
-            if self._settings.hook_address and self._book:
-                hooking = await hooks.answer(self._settings.hook_address, self._book, self._poller.look_at)
+            hooking = await self._answer_hooks()
             await self._until_stopped(self._knock())
             if self._stop.is_set():
                 return
@@ -149,6 +147,16 @@ class Podpin:
             if hooking:
                 await hooking.cleanup()
             await probing.cleanup()
+
+    async def _answer_hooks(self) -> AppRunner | None:
+        """Answer webhooks, if the settings say where and which."""
+        address, file = self._settings.hook_address, self._settings.hook_secrets
+        if not address or not file:
+            return None
+        book = hooks.Book(file)
+        answering = await hooks.answer(address, book, self._poller.look_at)
+        log.info("webhooks are answered at %s: %d are allowed", address, len(book.entries()))
+        return answering
 
     async def close(self) -> None:
         """End whatever still runs, and close all connections."""

@@ -31,17 +31,19 @@ class Source:
     """Something that sends notices.
 
     `read` takes the headers, by their names in lowercase, and the body; it raises NotUnderstood, and returns nothing
-    for notices of what is no push. `proof` is what this source can send so that podpin knows it.
+    for notices of what is no push. `proof` is what this source can send so that podpin knows it. `asks_first` says
+    that it may ask by OPTIONS whether it is allowed to send notices.
     """
 
     read: Callable[[Mapping[str, str], bytes], Iterable[Notice]]
     proof: Proof
+    asks_first: bool = False
 
 
 SOURCES: Final[Mapping[str, Source]] = {
     "acr": Source(registries.acr, AUTHORIZATION),
     "artifactory": Source(registries.artifactory, Signature("x-jfrog-event-auth", "sha256", or_plain=True)),
-    "cloudevents": Source(events.cloudevents, AUTHORIZATION),
+    "cloudevents": Source(events.cloudevents, AUTHORIZATION, asks_first=True),
     "distribution": Source(registries.distribution, AUTHORIZATION),
     "dockerhub": Source(registries.dockerhub, NONE),
     "ecr": Source(registries.ecr, AUTHORIZATION),

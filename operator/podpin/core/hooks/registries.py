@@ -1,6 +1,6 @@
 """The notices that registries send in formats of their own, each as its vendor documents it.
 
-Pushes under a tag count; pulls, deletions, scans and pushes without a tag do not. For pulls that is a must: podpin's
+Pushes count, where it is told under a tag; pulls, deletions and scans do not. For pulls that is a must: podpin's
 own look is one, and would bring about the next.
 """
 
@@ -88,8 +88,6 @@ def ghcr(headers: Mapping[str, str], body: bytes) -> Iterator[Notice]:
     kind, version = at(object_of(package), "package_type"), at(package, "package_version")
     if not isinstance(kind, str) or kind.lower() not in ("container", "docker"):
         return
-    if at(version, "container_metadata", "tag", "name") == "":
-        return  # a part of an index, which gets a notice of its own
     try:
         yield named(at(version, "package_url"))
     except NotUnderstood:
