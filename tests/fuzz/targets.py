@@ -14,6 +14,7 @@ from yarl import URL
 from podpin.adapters.registry.challenge import parse_challenges
 from podpin.adapters.registry.manifest import prove_manifest, read_object
 from podpin.adapters.registry.paging import next_page
+from podpin.core.hooks import SOURCES, NotUnderstood, read
 from podpin.core.image import children_of, facts_of, pick
 from podpin.core.keyring import Keyring, KeyringInvalid, SecretData
 from podpin.core.placement import node_of, placement_of, platforms_for
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE: Final = URL("https://registry.example.com/v2/shop/web/tags/list")
+FORM: Final = "application/x-www-form-urlencoded"
 KINDS: Final = (
     None,
     "application/vnd.oci.image.index.v1+json",
@@ -113,6 +115,21 @@ def objects(data: bytes) -> None:
         platforms_for(placement_of(raw), (node_of(raw),))
 
 
+def hooks(data: bytes) -> None:
+    """Webhooks of every source, as bodies, as forms and as events whose type stands in a header."""
+    names = sorted(SOURCES)
+    source = SOURCES[names[data[0] % len(names)]] if data else SOURCES["plain"]
+    kind, _, body = data[1:].partition(b"\n")
+    for headers in (
+        {},
+        {"content-type": FORM},
+        {"ce-type": kind.decode("latin-1"), "ce-source": "https://r.example.com"},
+    ):
+        with contextlib.suppress(NotUnderstood):
+            for notice in read(source, headers, body):
+                assert parse_repository(f"registry.example.com/{notice.path}").path == notice.path
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "references": references,
     "challenges": challenges,
@@ -121,8 +138,24 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "manifests": manifests,
     "pull-secrets": pull_secrets,
     "objects": objects,
+    "hooks": hooks,
 }
 
+HOOKS: Final = (
+    b'\n{"events":[{"action":"push","target":{"repository":"shop/web","tag":"1"},"request":{"host":"r.example.com"}}]}',
+    (
+        b'\n{"type":"PUSH_ARTIFACT","event_data":{"resources":[{"resource_url":"r.example.com/shop/web:1"}]},"repository":'
+        b'{"repo_name":"shop/web"},"docker_url":"r.example.com/shop/web","updated_tags":["1"],"message":{"data":"e30="}}'
+    ),
+    (
+        b'zotregistry.image.updated\n{"name":"shop/web","reference":"1","specversion":"1.0","type":"a.image.updated","data":'
+        b'{"name":"shop/web"},"action":"CREATED","asset":{"format":"docker","name":"v2/shop/web/manifests/1"}}'
+    ),
+    (
+        b'com.amazon.ecr.push\n{"detail":{"action-type":"PUSH","result":"SUCCESS","image-tag":"1","repository-name":"a"},'
+        b'"account":"1","region":"cn-1","action":"published","package":{"package_type":"container","name":"a"}}'
+    ),
+)
 SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
     "references": (b"registry.example.com:5000/shop/web:1.4.2@sha256:" + b"a" * 64, b"web", b"[::1]:5000/x"),
     "challenges": (b'Bearer realm="https://a.example.com/token",service="r",scope="repository:a:pull"\nBasic realm=x',),
@@ -145,4 +178,5 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
         ),
         b'{"conditions":[],"stable":{"release":"a","images":[],"since":"2026-01-01T00:00:00Z"},"replicas":1}',
     ),
+    "hooks": tuple(bytes([number]) + seed for number in range(len(SOURCES)) for seed in HOOKS),
 }
