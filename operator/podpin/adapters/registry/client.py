@@ -21,9 +21,12 @@ from podpin.adapters.registry.limits import Limits
 from podpin.adapters.registry.manifest import (
     ACCEPT,
     INDEX_TYPES,
+    Descriptor,
     Manifest,
+    descriptors_in,
     digest_of,
     is_web_page,
+    media_type,
     prove_manifest,
     read_object,
 )
@@ -46,8 +49,10 @@ _DIGEST_HEADER: Final = "Docker-Content-Digest"
 _API_HEADER: Final = "Docker-Distribution-Api-Version"
 _MANIFEST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: ACCEPT}
 _BLOB_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: "*/*"}
+_INDEX_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: INDEX_TYPES[0]}
 _LIST_HEADERS: Final[Mapping[str, str]] = {hdrs.ACCEPT: "application/json"}
 _REFUSED: Final = frozenset({400, 405, 406, 410, 413, 414, 422})
+_REFERRER_PAGES: Final = 8
 _KEPT: Final = 64
 _KEPT_BYTES: Final = 16 * 1024
 """How many manifests are kept, and how long one may be: what was proven is often asked for once more right away."""
@@ -180,6 +185,19 @@ class RegistryClient:
             config = None if body is None else read_object(body)
         return facts_of(index, manifest, config)
 
+    async def referrers(self, repository: Repository, digest: str, access: Access) -> tuple[Descriptor, ...] | None:
+        """What the registry says refers to this digest; None where it cannot tell.
+
+        None of it is proven: whoever follows a descriptor must look whether its `subject` is this digest. A very long
+        list is cut off.
+        """
+        parse_digest(digest)
+
+        async def attempt(errand: Errand) -> tuple[Descriptor, ...] | None:
+            return await self._referrers(errand, digest)
+
+        return await self._with_each_credential(repository, access, attempt)
+
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
         await self._transport.close()
@@ -229,6 +247,28 @@ class RegistryClient:
                 )
         return tuple(tags)
 
+    async def _referrers(self, errand: Errand, digest: str) -> tuple[Descriptor, ...] | None:
+        """Take nothing but 200 and an index for an answer: what registries say that lack this API is of all kinds.
+
+        Redirects are not followed: the one that is known leads to a web site that then asks to be left alone.
+        """
+        page: URL | None = self._url(errand, f"referrers/{digest}")
+        seen: set[URL] = set()
+        found: list[Descriptor] = []
+        while page is not None and page not in seen and len(seen) < _REFERRER_PAGES:
+            seen.add(page)
+            try:
+                answer = await self._ask("GET", page, errand, _INDEX_HEADERS, self._limits.manifest_bytes, redirects=0)
+            except Untrusted:
+                return None
+            if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+                raise denied(errand, answer.status)
+            if answer.status != HTTPStatus.OK or media_type(answer.headers.get(hdrs.CONTENT_TYPE)) != INDEX_TYPES[0]:
+                return None
+            found += descriptors_in(answer.body)
+            page = next_page(answer.headers.getall(hdrs.LINK, []), page)
+        return tuple(found)
+
     async def _resolve(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
         claimed = await self._head(tag, errand)
         if claimed is None:
@@ -277,7 +317,16 @@ class RegistryClient:
             if len(self._proven) > _KEPT:
                 self._proven.popitem(last=False)
 
-    async def _ask(self, method: str, url: URL, errand: Errand, headers: Mapping[str, str], most_bytes: int) -> Answer:
+    async def _ask(
+        self,
+        method: str,
+        url: URL,
+        errand: Errand,
+        headers: Mapping[str, str],
+        most_bytes: int,
+        *,
+        redirects: int | None = None,
+    ) -> Answer:
         """Ask the registry, with what it wanted the last time; and once more with what it wants now, if it says 401."""
         authorization = await self._authorizer.expected(errand)
         for again in (True, False):
@@ -289,7 +338,7 @@ class RegistryClient:
                 headers=headers,
                 authorization=authorization,
                 most_bytes=most_bytes,
-                redirects=self._limits.redirects,
+                redirects=self._limits.redirects if redirects is None else redirects,
             )
             if answer.status != HTTPStatus.UNAUTHORIZED or not again or not same_origin(answer.url, url):
                 break

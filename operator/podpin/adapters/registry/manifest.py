@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
+from podpin.core.reference import ReferenceInvalid, parse_digest
 from podpin.errors import Untrusted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 INDEX_TYPES: Final = (
     "application/vnd.oci.image.index.v1+json",
@@ -43,6 +47,19 @@ class Manifest:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What an index or a manifest says of another document: nothing of it is proven but the digest's form."""
+
+    digest: str
+    media_type: str = ""
+    artifact_type: str = ""
+    size: int = 0
+    platform: str = ""
+    """OS and architecture, as in linux/amd64."""
+    annotations: Mapping[str, Any] = field(default_factory=dict)
+
+
 def media_type(content_type: str | None) -> str:
     """A Content-Type header without its parameters, in lowercase; empty if there is none."""
     return (content_type or "").partition(";")[0].strip().lower()
@@ -60,6 +77,37 @@ def read_object(body: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def descriptors_in(body: bytes, key: str = "manifests") -> list[Descriptor]:
+    """What a document lists under `manifests`, or `layers`; entries that cannot be read are left out."""
+    listed = (read_object(body) or {}).get(key)
+    found = [descriptor_of(entry) for entry in listed] if isinstance(listed, list) else []
+    return [descriptor for descriptor in found if descriptor is not None]
+
+
+def descriptor_of(entry: Any) -> Descriptor | None:
+    """One descriptor, or None for what is none, or has no digest that podpin can use."""
+    if not isinstance(entry, dict):
+        return None
+    try:
+        digest = parse_digest(str(entry.get("digest")))
+    except ReferenceInvalid:
+        return None
+    size, platform, annotations = entry.get("size"), entry.get("platform"), entry.get("annotations")
+    platform = platform if isinstance(platform, dict) else {}
+    return Descriptor(
+        digest,
+        _text(entry.get("mediaType")),
+        _text(entry.get("artifactType")),
+        size if isinstance(size, int) else 0,
+        f"{platform.get('os', '')}/{platform.get('architecture', '')}" if platform else "",
+        annotations if isinstance(annotations, dict) else {},
+    )
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def prove_manifest(where: str, content_type: str | None, body: bytes) -> Manifest:
