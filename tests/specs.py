@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 DIGEST: Final = "sha256:" + "0123456789abcdef" * 4
+PEM: Final = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7pBlkILi/WN1X8FiQTlZBK2/GlQD
+Ol9bn1iDaSE8B5Eu+uccNndQid2Nmgp8mrTWhT2XhZbshUGMDSDx/6jwvw==
+-----END PUBLIC KEY-----
+"""
 
 _GOOD: Final[Json] = {
     "images": [
@@ -45,6 +50,17 @@ def full() -> Json:
     spec["images"].append(
         {"container": "setup", "repository": "quay.io/x/y__z", "policy": {"digest": {"value": DIGEST}}}
     )
+    spec["images"][1]["verify"] = [
+        {"cosign": {"publicKeySecret": "envoy-cosign"}, "subject": "index"},
+        {"cosign": {"publicKey": f"{PEM}\n{PEM}"}, "subject": "platform"},
+        {
+            "sigstore": {
+                "issuer": "https://token.example.com",
+                "identity": "https://git.example.com/envoy@refs/tags/*",
+            },
+            "subject": "either",
+        },
+    ]
     spec["registry"] = {
         "interval": "1m30s",
         "pullSecrets": [{"name": "a"}, {"name": "b.c"}],
@@ -94,6 +110,10 @@ def _policy(**policy: Json) -> Callable[[Json], object]:
     return lambda spec: spec["images"][0].update(policy=policy)
 
 
+def _verify(*demands: Json) -> Callable[[Json], object]:
+    return lambda spec: spec["images"][0].update(verify=list(demands))
+
+
 def _interval(text: object) -> Callable[[Json], object]:
     return lambda spec: spec.update(registry={"interval": text})
 
@@ -138,6 +158,13 @@ _ONLY_ONE: Final = (
 )
 _NO_CONTAINER: Final = (
     "the template needs at least one container: list them under containers, and check how that is spelt"
+)
+_VERIFY: Final = "spec.images[0].verify"
+_ONE_DEMAND: Final = "an entry of verify needs either cosign or sigstore, and not both: several entries must all be met"
+_ONE_KEY: Final = "cosign needs either publicKey or publicKeySecret, and not both"
+_PEM: Final = "must be a public key in PEM, as in the file cosign.pub: -----BEGIN PUBLIC KEY----- and what follows"
+_IDENTITY: Final = (
+    "must be an e-mail address or a URL, as it stands in the certificate; a * may stand at its end only, and not alone"
 )
 _NO_WAY_ON: Final = "maxSurge 0 needs a maxUnavailable above 0: otherwise no Pod could ever be replaced"
 _RESERVED: Final = "keys that begin with podpin.dev/ are podpin's own: leave them out"
@@ -225,6 +252,42 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a container name with an underscore", lambda spec: spec["images"][0].update(container="my_app"),
         f"{_IMAGE}.container",
         "must be a DNS label: lower-case letters, digits and '-', with a letter or digit at both ends"),
+    # verify
+    Bad("a demand for nothing", _verify({}), f"{_VERIFY}[0]", _ONE_DEMAND),
+    Bad("a demand for two things at once",
+        _verify({"cosign": {"publicKeySecret": "a"}, "sigstore": {"issuer": "https://x", "identity": "me"}}),
+        f"{_VERIFY}[0]", _ONE_DEMAND),
+    Bad("cosign without a key", _verify({"cosign": {}}), f"{_VERIFY}[0].cosign", _ONE_KEY),
+    Bad("cosign with two keys", _verify({"cosign": {"publicKey": PEM, "publicKeySecret": "a"}}),
+        f"{_VERIFY}[0].cosign", _ONE_KEY),
+    Bad("a key that is none", _verify({"cosign": {"publicKey": "AAAA"}}), f"{_VERIFY}[0].cosign.publicKey", _PEM),
+    Bad("a key in the wrong kind of PEM", _verify({"cosign": {"publicKey": PEM.replace("PUBLIC KEY", "CERTIFICATE")}}),
+        f"{_VERIFY}[0].cosign.publicKey", _PEM),
+    Bad("a private key", _verify({"cosign": {"publicKey": PEM.replace("PUBLIC", "PRIVATE")}}),
+        f"{_VERIFY}[0].cosign.publicKey",
+        "must be the public key, as in the file cosign.pub: keep the private one to yourself"),
+    Bad("a key of 4097 characters", _verify({"cosign": {"publicKey": PEM + " " * (4097 - len(PEM))}}),
+        f"{_VERIFY}[0].cosign.publicKey", "Too long: may not be more than 4096 bytes",
+        operator="must have at most 4096 characters"),
+    Bad("a key's Secret in another namespace", _verify({"cosign": {"publicKeySecret": "../victim/secrets/x"}}),
+        f"{_VERIFY}[0].cosign.publicKeySecret", "must be the name of an object"),
+    Bad("an identity without an issuer", _verify({"sigstore": {"identity": "me@example.com"}}),
+        f"{_VERIFY}[0].sigstore.issuer", "Required value", operator="must be given"),
+    Bad("an issuer that is no address", _verify({"sigstore": {"issuer": "google", "identity": "me@example.com"}}),
+        f"{_VERIFY}[0].sigstore.issuer",
+        "must be the address of the identity's issuer, such as https://token.actions.githubusercontent.com"),
+    Bad("everybody", _verify({"sigstore": {"issuer": "https://x", "identity": "*"}}),
+        f"{_VERIFY}[0].sigstore.identity", _IDENTITY),
+    Bad("a star within an identity", _verify({"sigstore": {"issuer": "https://x", "identity": "*@example.com"}}),
+        f"{_VERIFY}[0].sigstore.identity", _IDENTITY),
+    Bad("a subject that is none", _verify({"cosign": {"publicKeySecret": "a"}, "subject": "all"}),
+        f"{_VERIFY}[0].subject", 'supported values: "index", "platform", "either"',
+        operator="input should be 'index', 'platform' or 'either'"),
+    Bad("nine demands", _verify(*[{"cosign": {"publicKeySecret": "a"}}] * 9), _VERIFY,
+        "must have at most 8 items", operator="should have at most 8 items"),
+    Bad("signatures for a fixed digest", lambda spec: (_policy(digest={"value": DIGEST})(spec),
+        _verify({"cosign": {"publicKeySecret": "a"}})(spec)), _IMAGE,
+        "verify has no meaning with the policy digest, which names one image for good: leave it out"),
     # durations
     Bad("a duration without a unit", _interval("5"), "spec.registry.interval", _DURATION),
     Bad("a negative duration", _interval("-1s"), "spec.registry.interval", _DURATION),

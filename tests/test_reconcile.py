@@ -20,8 +20,19 @@ from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.poller import AccessSource, Failed, Found
-from podpin.reconcile import ASK_AGAIN, BLIND, MOST_ASKED, PATIENCE, SLOW_START, access_source, load_access, rollout_of
+from podpin.reconcile import (
+    ASK_AGAIN,
+    BLIND,
+    MOST_ASKED,
+    PATIENCE,
+    SLOW_START,
+    access_source,
+    key_secrets_of,
+    load_access,
+    rollout_of,
+)
 from tests.builders import REPOSITORY, at, container, digest, pod, raw_spec, release_id, spec, waiting
+from tests.specs import PEM
 from tests.world import WEB, Crash, Podpin, World, later, texts
 
 if TYPE_CHECKING:
@@ -1031,11 +1042,23 @@ def test_credentials_come_from_where_the_spec_says(
     assert access_source(WEB, wish) == wanted
 
 
+def test_each_image_names_the_keys_that_it_is_verified_by() -> None:
+    def demand(**cosign: str) -> dict[str, Any]:
+        return {"cosign": cosign}
+
+    identity = {"sigstore": {"issuer": "https://issuer.example.com", "identity": "me@example.com"}}
+    verify = [demand(publicKeySecret="b"), identity, demand(publicKey=PEM), demand(publicKeySecret="a")]
+    (image,) = spec(images=[{**raw_spec()["images"][0], "verify": [*verify, demand(publicKeySecret="b")]}]).images
+    assert key_secrets_of(image) == ("b", "a")
+    (image,) = spec().images
+    assert key_secrets_of(image) == ()
+
+
 async def test_credentials_are_loaded_from_all_that_a_source_names() -> None:
     class Cluster:
         async def access(self, *named: object) -> Access:
-            assert named == ("shop", ("mine",), ("a",), "runner", "ca")
+            assert named == ("shop", ("mine",), ("a",), "runner", "ca", ("key",))
             return Access(ca=b"pem")
 
-    source = AccessSource("shop", ("mine",), ("a",), "runner", "ca")
+    source = AccessSource("shop", ("mine",), ("a",), "runner", "ca", ("key",))
     assert await load_access(Cluster(), source) == Access(ca=b"pem")  # type: ignore[arg-type]

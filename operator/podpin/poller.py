@@ -109,6 +109,7 @@ class AccessSource:
     template_secrets: tuple[str, ...] = ()
     service_account: str = "default"
     ca_secret: str | None = None
+    key_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,15 @@ class Cluster(Protocol):
         """What the events of a Pod say of a volume that cannot be mounted, or of a network that it cannot have."""
 
     async def access(
-        self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
+        self,
+        namespace: str,
+        secrets: Iterable[str],
+        others: Iterable[str],
+        account: str,
+        ca: str | None,
+        keys: Iterable[str] = (),
     ) -> Access:
-        """The credentials and the CA for a rollout's registries, read now."""
+        """The credentials and the CA for a rollout's registries, and the keys for its signatures, read now."""
 
     async def write_record(self, key: Key, uid: str, release: Release, record: Record) -> None:
         """Create the record of a release, unless it is there."""
@@ -502,7 +508,7 @@ def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | P
             repository=parse_repository(image.repository),
             selection=image.selection,
             interval=spec.registry.interval.total_seconds(),
-            source=source,
+            source=replace(source, key_secrets=key_secrets_of(image)),
             chosen=current.tag if current else None,
             known=current.digest if current else None,
             keep=kept.digest if kept and kept.repository == image.repository else None,
@@ -542,10 +548,21 @@ def access_source(key: Key, spec: Spec) -> AccessSource:
     )
 
 
+def key_secrets_of(image: ImageSpec) -> tuple[str, ...]:
+    """The Secrets with the public keys by which an image is verified, each once."""
+    named = [demand.cosign.public_key_secret for demand in image.verify if demand.cosign is not None]
+    return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
 def load_access(cluster: Cluster, source: AccessSource) -> Awaitable[Access]:
-    """Read the credentials and the CA that a source names."""
+    """Read the credentials, the CA and the keys that a source names."""
     return cluster.access(
-        source.namespace, source.pull_secrets, source.template_secrets, source.service_account, source.ca_secret
+        source.namespace,
+        source.pull_secrets,
+        source.template_secrets,
+        source.service_account,
+        source.ca_secret,
+        source.key_secrets,
     )
 
 

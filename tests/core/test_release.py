@@ -107,8 +107,18 @@ def test_a_source_is_another_when_container_repository_or_policy_are() -> None:
         source(repository="elsewhere/web"),
         source(policy={"tag": {"name": "1"}}),
         source(policy={"semver": {"range": "1"}}),
+        source(verify=[{"cosign": {"publicKeySecret": "a"}}]),
+        source(verify=[{"cosign": {"publicKeySecret": "b"}}]),
+        source(verify=[{"cosign": {"publicKeySecret": "a"}, "subject": "either"}]),
     ]
-    assert len({source(), *others}) == 4
+    assert len({source(), *others}) == 7
+
+
+def test_a_source_without_signatures_is_what_it_was_before_there_were_any() -> None:
+    (image,) = spec(images=[{"container": "app", "repository": "shop/web", "policy": {"tag": {"name": "1"}}}]).images
+    assert source_of(image) == "db3af9f4ac"
+    (image,) = spec(images=[{**image.model_dump(exclude={"tags", "verify"}, exclude_none=True), "verify": []}]).images
+    assert source_of(image) == "db3af9f4ac"
 
 
 # --- records

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, full, good
+from tests.specs import BAD, DIGEST, PEM, REPOSITORIES, Bad, full, good
 
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 
@@ -15,6 +15,7 @@ def test_what_is_left_out_takes_its_default() -> None:
     assert spec.registry.interval == timedelta(minutes=5)
     assert spec.registry.pull_secrets == ()
     assert spec.registry.ca_secret is None
+    assert spec.images[0].verify == ()
     assert spec.suspend is False
     assert spec.rollout.progress_deadline == timedelta(minutes=10)
     assert spec.rollout.bake_time == timedelta(seconds=30)
@@ -38,6 +39,14 @@ def test_reads_every_field() -> None:
     assert proxy.repository == "envoy"
     assert proxy.policy.tag is not None
     assert proxy.policy.tag.name == "v1.30"
+    by_secret, by_key, by_identity = proxy.verify
+    assert by_secret.cosign is not None
+    assert (by_secret.cosign.public_key_secret, by_secret.subject) == ("envoy-cosign", "index")
+    assert by_key.cosign is not None
+    assert by_key.cosign.public_key == f"{PEM}\n{PEM}"
+    assert by_key.subject == "platform"
+    assert by_identity.sigstore is not None
+    assert by_identity.sigstore.identity == "https://git.example.com/envoy@refs/tags/*"
     assert setup.policy.digest is not None
     assert setup.policy.digest.value == DIGEST
     assert [secret.name for secret in spec.registry.pull_secrets] == ["a", "b.c"]

@@ -94,16 +94,21 @@ class Keyring:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach a registry on a rollout's behalf: with which credentials, and which CA (PEM) besides the usual."""
+    """How to reach a registry on a rollout's behalf: with which credentials, and which CA (PEM) besides the usual.
+
+    `keys` are the public keys (PEM) by the name of their Secret, by which the images' signatures are to be verified.
+    """
 
     keyring: Keyring = Keyring()
     ca: bytes | None = field(default=None, repr=False)
+    keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
     def fingerprint_for(self, repository: Repository) -> str:
         """Tell accesses apart that may see different things there: a sha256 in hex.
 
-        It covers the matching credentials and the CA, so it is equal for all who may share one poller, and a constant
-        for anonymous access. It is made from passwords: a key for tables in memory, not to be logged or stored.
+        It covers the matching credentials, the CA and the keys, so it is equal for all who may share one poller, and a
+        constant for anonymous access without keys. It is made from passwords: a key for tables in memory, not to be
+        logged or stored.
         """
         digest = hashlib.sha256()
         for credential in self.keyring.lookup(repository):
@@ -111,6 +116,8 @@ class Access:
                 digest.update(_framed(part.encode("utf-8", "surrogatepass")))
         if self.ca is not None:
             digest.update(b"ca" + _framed(self.ca))
+        for name, key in self.keys:
+            digest.update(b"key" + _framed(name.encode()) + _framed(key))
         return digest.hexdigest()
 
 

@@ -54,6 +54,7 @@ def source_of(image: ImageSpec) -> str:
     """A fingerprint of where an image is chosen from: while it stays, an older choice is still a valid one."""
     chosen_by = [part.model_dump(mode="json", exclude_none=True) for part in image.selection if part is not None]
     demands = [{"platforms": list(image.platforms)}] if image.platforms else []
+    demands += [demand.model_dump(mode="json", exclude_none=True) for demand in image.verify]
     return digest_of([image.container, image.repository, *chosen_by, *demands])
 
 

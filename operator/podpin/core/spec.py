@@ -235,6 +235,83 @@ class TagsSpec(Part):
     )
 
 
+PublicKey = Annotated[
+    str,
+    Text(
+        # Short: what a rule may cost is counted from its length. The operator reads it in earnest.
+        grammar=r"(?:-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----[\r\n ]*)+",
+        message="must be a public key in PEM, as in the file cosign.pub: -----BEGIN PUBLIC KEY----- and what follows",
+        max_length=4096,
+        hints=(("PRIVATE KEY", "must be the public key, as in the file cosign.pub: keep the private one to yourself"),),
+    ),
+]
+Issuer = Annotated[
+    str,
+    Text(
+        grammar="https?://[!-)+-~]+",
+        message="must be the address of the identity's issuer, such as https://token.actions.githubusercontent.com",
+        max_length=256,
+    ),
+]
+Identity = Annotated[
+    str,
+    Text(
+        grammar=r"[!-)+-~]+\*?",
+        message="must be an e-mail address or a URL, as it stands in the certificate; a * may stand at its end only, "
+        "and not alone",
+        max_length=512,
+    ),
+]
+
+
+class CosignDemand(Part):
+    """A signature made by cosign with a key pair; the public key is given in one of these two forms."""
+
+    public_key: PublicKey | None = None
+    """The public key in PEM. Of several one after another, any will do, so that a key can be replaced."""
+    public_key_secret: DnsSubdomain | None = None
+    """The name of a Secret in the rollout's own namespace whose key cosign.pub holds the public key, as cosign
+    generate-key-pair k8s://NAMESPACE/NAME makes it."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.publicKey) != has(self.publicKeySecret)",
+            "cosign needs either publicKey or publicKeySecret, and not both",
+            lambda cosign: (cosign.public_key is None) != (cosign.public_key_secret is None),
+        ),
+    )
+
+
+class SigstoreDemand(Part):
+    """A signature made without a key, by an identity that sigstore has certified."""
+
+    issuer: Issuer
+    """Who vouches for the identity, such as https://token.actions.githubusercontent.com."""
+    identity: Identity
+    """Who must have signed: an e-mail address, or the URL of a workflow. With a * at its end, all identities that begin
+    so: https://github.com/shop/web/.github/workflows/release.yml@refs/tags/*."""
+
+
+class Demand(Part):
+    """One signature that an image must have: exactly one of cosign and sigstore."""
+
+    cosign: CosignDemand | None = None
+    """A signature made by cosign with a key pair."""
+    sigstore: SigstoreDemand | None = None
+    """A signature made without a key, by an identity that sigstore has certified."""
+    subject: Literal["index", "platform", "either"] = "index"
+    """What must be signed. index: what the tag names, which is what cosign sign signs. platform: the manifest of every
+    platform in it. either: the one or the other."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.cosign) != has(self.sigstore)",
+            "an entry of verify needs either cosign or sigstore, and not both: several entries must all be met",
+            lambda demand: (demand.cosign is None) != (demand.sigstore is None),
+        ),
+    )
+
+
 class Selection(NamedTuple):
     """What decides which version is chosen from a repository."""
 
@@ -260,8 +337,15 @@ class ImageSpec(Part):
     """How long ago a version must have been built, up to 8760h; one that does not say when counts as too young."""
     immutable_tags: bool = False
     """Whether a tag that comes to name another digest is refused."""
+    verify: Annotated[tuple[Demand, ...], Field(max_length=8)] = ()
+    """Signatures that a version must have: all of these. One that lacks any is passed over."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.verify) || self.verify.size() == 0 || !has(self.policy.digest)",
+            "verify has no meaning with the policy digest, which names one image for good: leave it out",
+            lambda image: not image.verify or image.policy.digest is None,
+        ),
         Rule(
             "!has(self.policy.digest) || "
             "!(has(self.platforms) || has(self.minAge) || (has(self.immutableTags) && self.immutableTags))",

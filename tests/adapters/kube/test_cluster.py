@@ -343,6 +343,33 @@ async def test_a_ca_comes_from_its_secret(server: ApiServer, cluster: Cluster, r
         await cluster.access("shop", (), (), "default", "ca")
 
 
+@pytest.mark.parametrize(
+    ("reply", "sentence"),
+    [
+        (Reply(body={"data": {"cosign.key": b64("private")}}), "Secret cosign has no key cosign.pub"),
+        (failure(404), "Secret cosign does not exist in namespace shop"),
+        (Reply(body={"data": {"cosign.pub": "%"}}), "Secret cosign holds something that is no base64."),
+    ],
+    ids=["without the key", "missing", "no base64"],
+)
+async def test_a_public_key_that_the_rollout_names_must_be_there(
+    server: ApiServer, cluster: Cluster, reply: Reply, sentence: str
+) -> None:
+    server.on("GET", f"{SECRETS}/cosign", reply)
+    with pytest.raises(PodpinError, match=sentence):
+        await cluster.access("shop", (), (), "default", None, ("cosign",))
+
+
+async def test_public_keys_come_from_their_secrets_and_tell_accesses_apart(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", f"{SECRETS}/one", Reply(body={"data": {"cosign.pub": b64("pem"), "cosign.key": b64("private")}}))
+    server.on("GET", f"{SECRETS}/two", Reply(body={"data": {"cosign.pub": b64("other")}}))
+    found = [await cluster.access("shop", (), (), "default", None, names) for names in ((), ("one",), ("one", "two"))]
+    assert [access.keys for access in found] == [(), (("one", b"pem"),), (("one", b"pem"), ("two", b"other"))]
+    repository = parse_repository("registry.example.com/web")
+    assert len({access.fingerprint_for(repository) for access in found}) == 3
+    assert "private" not in repr(found)
+
+
 async def test_no_secret_s_content_is_ever_in_an_error_or_a_log(
     server: ApiServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:

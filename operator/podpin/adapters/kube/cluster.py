@@ -184,12 +184,18 @@ class Cluster:
     # --- credentials
 
     async def access(
-        self, namespace: str, secrets: Iterable[str], others: Iterable[str], account: str, ca: str | None
+        self,
+        namespace: str,
+        secrets: Iterable[str],
+        others: Iterable[str],
+        account: str,
+        ca: str | None,
+        keys: Iterable[str] = (),
     ) -> Access:
-        """The credentials and the CA for a rollout's registries, read now.
+        """The credentials and the CA for a rollout's registries, and the keys for its signatures, read now.
 
-        `secrets` the rollout names itself: they must exist. `others` are the template's; as for the kubelet, one that
-        is missing is passed over, and only where there are none do those of the ServiceAccount count.
+        `secrets` and `keys` the rollout names itself: they must exist. `others` are the template's; as for the kubelet,
+        one that is missing is passed over, and only where there are none do those of the ServiceAccount count.
         Raises NotFound or Invalid with the Secret's name, and Invalid where an account has a name that can be none.
         """
         data = [await self._pull_secret(namespace, name) for name in secrets]
@@ -203,7 +209,11 @@ class Cluster:
             keyring = Keyring.of_secrets(data)
         except KeyringInvalid as error:
             raise Invalid(str(error)) from error
-        return Access(keyring, await self._ca(namespace, ca) if ca else None)
+        return Access(
+            keyring,
+            await self._ca(namespace, ca) if ca else None,
+            tuple([(name, await self._public_key(namespace, name)) for name in keys]),
+        )
 
     async def _secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         try:
@@ -237,6 +247,12 @@ class Cluster:
         if not data.get("ca.crt"):
             raise Invalid(f"Secret {name} has no key ca.crt: put the registry's CA certificate there, in PEM.")
         return data["ca.crt"]
+
+    async def _public_key(self, namespace: str, name: str) -> bytes:
+        data = _decoded(name, (await self._secret(namespace, name)).get("data") or {})
+        if not data.get("cosign.pub"):
+            raise Invalid(f"Secret {name} has no key cosign.pub: put the public key there, in PEM.")
+        return data["cosign.pub"]
 
     # --- acting
 
