@@ -1,0 +1,177 @@
+"""Signatures of images: where they are found, and whether they hold.
+
+`Verifier` is what the rest sees. It is asked about a digest and never about a tag, so that what was verified is what is
+written. That an image was verified is remembered, since neither its bytes nor its signature can change; that it was not
+is asked anew each time, since a signature often comes some seconds after the image.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from podpin.adapters.registry.manifest import INDEX_TYPES, descriptors_in
+from podpin.adapters.signatures.discovery import MOST_SIGNATURES, Registry, Search
+from podpin.adapters.signatures.keyless import Keyless
+from podpin.core.reference import parse_digest
+from podpin.core.trust import Flaw, Signature, flaw_in, refusal
+from podpin.errors import Invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from podpin.adapters.signatures.keys import PublicKey
+    from podpin.core.keyring import Access
+    from podpin.core.reference import Repository
+    from podpin.core.spec import Demand, SigstoreDemand
+
+_REMEMBERED: Final = 4096
+
+
+class Verifier:
+    """Whether images are signed as demanded. `trusted_root` is the file to verify sigstore's identities with."""
+
+    def __init__(self, registry: Registry, trusted_root: Path | None = None) -> None:
+        self._registry = registry
+        self._keyless = Keyless(trusted_root)
+        self._verified: OrderedDict[tuple[Repository, str, str], None] = OrderedDict()
+
+    async def verify(
+        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...]
+    ) -> str | None:
+        """None where the image with this digest meets all demands; else one sentence that says why not.
+
+        Keys in Secrets are taken from `access`. Raises podpin.errors: Invalid where nothing at all can be verified so,
+        for a key that cannot be read or a trusted root that is missing; Unavailable, Denied and the like where the
+        registry could not be asked.
+        """
+        parse_digest(digest)
+        checks = [await self._check_of(demand, access) for demand in demands]
+        known = (repository, digest, _fingerprint(checks, access))
+        if known not in self._verified:
+            image = f"{repository}@{digest}"
+            for check, flaw in (await self._unmet(repository, digest, access, checks)).items():
+                return refusal(image, check.demand, flaw)
+            self._verified[known] = None
+            if len(self._verified) > _REMEMBERED:
+                self._verified.popitem(last=False)
+        return None
+
+    async def _check_of(self, demand: Demand, access: Access) -> _Check:
+        if demand.sigstore is not None:
+            root = await asyncio.to_thread(self._keyless.prepare)
+            return _Check(demand, keyless=self._keyless, root=root)
+        from podpin.adapters.signatures.keys import load_keys  # only who verifies pays for the cryptography
+
+        assert demand.cosign is not None, "the schema sees to it"
+        name = demand.cosign.public_key_secret
+        if name is None:
+            return _Check(
+                demand, load_keys((demand.cosign.public_key or "").encode(), "publicKey in spec.images[].verify")
+            )
+        pem = dict(access.keys).get(name)
+        if pem is None:
+            raise Invalid(f"Secret {name} was not read, which spec.images[].verify names.")
+        return _Check(demand, load_keys(pem, f"The key cosign.pub of Secret {name}"))
+
+    async def _unmet(
+        self, repository: Repository, digest: str, access: Access, checks: Sequence[_Check]
+    ) -> dict[_Check, Flaw]:
+        """The demands that are not met, with the flaw that tells the most."""
+        whole = [check for check in checks if check.demand.subject != "platform"]
+        unmet = await self._unmet_by(repository, digest, access, whole)
+        parts = [
+            check
+            for check in checks
+            if check.demand.subject == "platform" or (check.demand.subject == "either" and check in unmet)
+        ]
+        if parts:
+            by_part = await self._unmet_by_platforms(repository, digest, access, parts)
+            for check in parts:
+                if check not in by_part:
+                    unmet.pop(check, None)
+                else:
+                    unmet[check] = max(unmet.get(check, Flaw.MISSING), by_part[check])
+        return unmet
+
+    async def _unmet_by_platforms(
+        self, repository: Repository, digest: str, access: Access, checks: Iterable[_Check]
+    ) -> dict[_Check, Flaw]:
+        manifest = await self._registry.manifest(repository, digest, access)
+        children = [digest]
+        if manifest.media_type in INDEX_TYPES:
+            # Buildkit's attestations are children of no platform.
+            listed = descriptors_in(manifest.body)
+            children = list(dict.fromkeys(child.digest for child in listed if child.platform != "unknown/unknown"))
+        if len(children) > MOST_SIGNATURES:
+            return dict.fromkeys(checks, Flaw.TOO_MANY)
+        unmet: dict[_Check, Flaw] = dict.fromkeys(checks, Flaw.MISSING) if not children else {}
+        for child in children:
+            for check, flaw in (await self._unmet_by(repository, child, access, checks)).items():
+                unmet[check] = max(unmet.get(check, Flaw.MISSING), flaw)
+        return unmet
+
+    async def _unmet_by(
+        self, repository: Repository, digest: str, access: Access, checks: Iterable[_Check]
+    ) -> dict[_Check, Flaw]:
+        unmet = dict.fromkeys(checks, Flaw.MISSING)
+        if not unmet:
+            return unmet
+        search = Search(self._registry, repository, digest, access)
+        async for found in search.signatures():
+            for check, before in list(unmet.items()):
+                flaw = found if isinstance(found, Flaw) else await check.flaw_in(found, digest)
+                if flaw is None:
+                    del unmet[check]
+                else:
+                    unmet[check] = max(before, flaw)
+            if not unmet:
+                break
+        return unmet
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Check:
+    """One demand, and what it takes to find out whether a signature meets it."""
+
+    demand: Demand
+    keys: tuple[PublicKey, ...] = ()
+    keyless: Keyless | None = None
+    root: str = ""
+
+    async def flaw_in(self, signature: Signature, digest: str) -> Flaw | None:
+        """What is wrong with the signature, or None. Who signed is asked first: others' words count for nothing."""
+        flaw = await self._flaw_in_signer(signature)
+        return flaw if flaw is not None else flaw_in(signature, digest)
+
+    async def _flaw_in_signer(self, signature: Signature) -> Flaw | None:
+        if self.demand.sigstore is not None:
+            return await self._flaw_in_identity(signature, self.demand.sigstore)
+        from podpin.adapters.signatures.keys import is_signed_by
+
+        signed = any(is_signed_by(key, signature.message, signature.signature) for key in self.keys)
+        return None if signed else Flaw.ANOTHER_SIGNER
+
+    async def _flaw_in_identity(self, signature: Signature, demand: SigstoreDemand) -> Flaw | None:
+        if not signature.keyless:
+            return Flaw.ANOTHER_SIGNER
+        if signature.form == "simple":
+            return Flaw.OLD_LAYOUT
+        assert self.keyless is not None, "a demand for an identity has been given what verifies it"
+        return await asyncio.to_thread(self.keyless.flaw_in, signature.bundle, demand)
+
+
+def _fingerprint(checks: Iterable[_Check], access: Access) -> str:
+    """Tells demands apart, with the keys that they name and the root that they trust."""
+    keys = dict(access.keys)
+    digest = hashlib.sha256()
+    for check in checks:
+        cosign = check.demand.cosign
+        key = keys.get(cosign.public_key_secret or "", b"") if cosign is not None else b""
+        for part in (check.demand.model_dump_json().encode(), key, check.root.encode()):
+            digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
