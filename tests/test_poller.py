@@ -18,6 +18,7 @@ from podpin.core.names import Key
 from podpin.core.policy.terms import PassedOver, Terms
 from podpin.core.reference import Repository
 from podpin.core.spec import (
+    Demand,
     DigestPolicy,
     NewestPolicy,
     Policy,
@@ -27,7 +28,7 @@ from podpin.core.spec import (
     TagPolicy,
     TagsSpec,
 )
-from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
 from podpin.poller import (
     FIRST_BACKOFF,
     MOST_LOOKS,
@@ -160,6 +161,27 @@ class FakeRegistry:
 
 
 @dataclass
+class FakeVerifier:
+    """Says of the digests in `says` why they are not signed, or raises that; all others are."""
+
+    says: dict[str, str | Exception] = field(default_factory=dict)
+    asked: list[tuple[str, Access]] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    async def verify(
+        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
+    ) -> str | None:
+        assert demands
+        self.asked.append((digest, access))
+        self.meanwhile()
+        await asyncio.sleep(0)
+        said = self.says.get(digest)
+        if isinstance(said, Exception):
+            raise said
+        return None if said is None else f"{name} {said}"
+
+
+@dataclass
 class World:
     """A poller at work, with all that it touches."""
 
@@ -169,6 +191,7 @@ class World:
     loads: list[AccessSource]
     woken: list[Key]
     placements: dict[str, tuple[str, ...] | Exception]
+    verifier: FakeVerifier
 
     def follow(self, key: Key, policy: Policy, repository: Repository = WEB, **rest: Any) -> Look | None:
         selection = Selection(policy, rest.pop("tags", None))
@@ -209,10 +232,12 @@ def story(tell: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
                 raise found
             return found
 
+        verifier = FakeVerifier()
         poller = Poller(
             registry,
             load_access,
             woken.append,
+            verifier=verifier,
             load_platforms=load_platforms,
             monotonic=now,
             clock=clock,
@@ -221,7 +246,7 @@ def story(tell: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
         )
         running = asyncio.create_task(poller.run())
         try:
-            await tell(World(poller, registry, accesses, loads, woken, placements))
+            await tell(World(poller, registry, accesses, loads, woken, placements, verifier))
             assert not running.done()
         finally:
             running.cancel()
@@ -1324,6 +1349,134 @@ async def test_a_registry_that_breaks_off_in_between_is_no_reason_to_take_the_ne
     world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE))
     await asyncio.sleep(1)
     assert world.outcome(ONE) == Failed("RegistryUnavailable", "slow")
+
+
+# --- what must be signed
+
+
+SIGNED = Terms(verify=(Demand.model_validate({"cosign": {"publicKeySecret": "shop-cosign"}}),))
+
+
+@story
+async def test_a_version_that_is_not_signed_is_passed_over_for_the_next(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.verifier.says[digest_of("1.1.0")] = "is not signed"
+    world.follow(ONE, semver("*"), terms=SIGNED)
+    await asyncio.sleep(1)
+    passed = PassedOver("NotVerified", "tag 1.1.0 is not signed")
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"), passed)
+    assert [digest for digest, _ in world.verifier.asked] == [digest_of("1.1.0"), digest_of("1.0.0")]
+
+
+@story
+async def test_a_version_that_is_signed_later_is_taken_then(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.verifier.says[digest_of("1.0.0")] = "is not signed"
+    world.follow(ONE, semver("*"), terms=SIGNED)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("NotVerified", "Tag 1.0.0 is not signed.")
+    world.verifier.says.clear()
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_what_is_held_already_is_not_verified_again(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("*"), terms=SIGNED, chosen="1.0.0", known=digest_of("1.0.0"))
+    await asyncio.sleep(INTERVAL * 2)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+    assert world.verifier.asked == []
+
+
+@story
+async def test_a_moved_tag_that_is_not_signed_leaves_the_image_as_it_was(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"), terms=SIGNED)
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "latest", "newer")
+    world.verifier.says[digest_of("newer")] = "is not signed"
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    passed = PassedOver("NotVerified", "tag latest is not signed")
+    assert world.outcome(ONE) == Found("latest", digest_of("latest"), passed)
+
+
+@story
+async def test_a_tag_that_moves_while_it_is_verified_is_taken_as_it_was_verified(world: World) -> None:
+    world.registry.push(WEB, "latest", "signed")
+    world.follow(ONE, tag("latest"), terms=SIGNED)
+    world.verifier.meanwhile = lambda: world.registry.push(WEB, "latest", "swapped")
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("latest", digest_of("signed"))
+    assert [digest for digest, _ in world.verifier.asked] == [digest_of("signed")]
+
+
+@story
+async def test_what_was_taken_before_signatures_were_demanded_counts_for_nothing(world: World) -> None:
+    world.registry.push(WEB, "latest")
+    world.verifier.says[digest_of("latest")] = "is not signed"
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("latest", digest_of("latest"))
+    assert world.follow(ONE, tag("latest"), terms=SIGNED) is None
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("NotVerified", "Tag latest is not signed.")
+
+
+@story
+async def test_one_look_verifies_a_version_once_for_all_who_demand_the_same(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.registry.push(WEB, "1.1.0")
+    world.verifier.says[digest_of("1.1.0")] = "is not signed"
+    for key in (ONE, TWO):
+        world.follow(key, semver("*" if key == ONE else ">=1"), terms=SIGNED)
+    await asyncio.sleep(1)
+    assert sorted(digest for digest, _ in world.verifier.asked) == [digest_of("1.0.0"), digest_of("1.1.0")]
+
+
+@story
+async def test_different_keys_never_share_a_verdict(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    keys = {source: Access(keys=(("shop-cosign", source.namespace.encode()),)) for source in (SHOP, BANK)}
+    world.accesses.update(keys)
+    world.follow(ONE, semver("*"), terms=SIGNED, source=SHOP)
+    world.follow(TWO, semver("*"), terms=SIGNED, source=BANK)
+    await asyncio.sleep(1)
+    assert sorted(access.keys for _, access in world.verifier.asked) == sorted(one.keys for one in keys.values())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Unverifiable("the key cannot be read"), "CannotVerify"),
+        (Unavailable("slow"), "RegistryUnavailable"),
+        (Denied("no"), "RegistryDenied"),
+    ],
+)
+def test_what_cannot_be_verified_now_is_no_reason_to_take_the_next(error: Exception, reason: str) -> None:
+    @story
+    async def play(world: World) -> None:
+        world.registry.push(WEB, "1.0.0")
+        world.registry.push(WEB, "1.1.0")
+        world.verifier.says[digest_of("1.1.0")] = error
+        world.follow(ONE, semver("*"), terms=SIGNED)
+        await asyncio.sleep(1)
+        assert world.outcome(ONE) == Failed(reason, str(error))
+
+    play()
+
+
+@story
+async def test_without_a_verifier_nothing_that_must_be_signed_is_found(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.poller._verifier = None
+    world.follow(ONE, semver("*"), terms=SIGNED)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "CannotVerify"
 
 
 # --- what the image is

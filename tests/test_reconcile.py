@@ -19,7 +19,7 @@ from podpin.core.policy.terms import PassedOver
 from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
-from podpin.poller import AccessSource, Failed, Found
+from podpin.poller import AccessSource, Failed, Found, Look, Outcome
 from podpin.reconcile import (
     ASK_AGAIN,
     BLIND,
@@ -705,7 +705,8 @@ async def test_what_the_image_is_stands_in_the_status_and_stays_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "kind"), [("TooYoung", "Normal"), ("PlatformMissing", "Normal"), ("TagMoved", "Warning")]
+    ("reason", "kind"),
+    [("TooYoung", "Normal"), ("PlatformMissing", "Normal"), ("TagMoved", "Warning"), ("NotVerified", "Warning")],
 )
 async def test_a_version_that_is_passed_over_is_told_once(reason: str, kind: str) -> None:
     world, podpin = await proven()
@@ -721,6 +722,89 @@ async def test_a_version_that_is_passed_over_is_told_once(reason: str, kind: str
     assert condition["message"] == "app: 1.0.0 is aaaaaaaaaaaa; app: tag 1.0.1 is not to be had"
     assert [(notice.type, notice.reason) for notice in world.notices] == [(kind, reason)]
     assert podpin.ready == ("True", "RolledOut")
+
+
+DEMANDS = [{"cosign": {"publicKeySecret": "shop-cosign"}}, {"cosign": {"publicKey": PEM}}]
+UNSIGNED = PassedOver("NotVerified", "tag 1.0.1 is not signed")
+SIGNED_BY = "the key in Secret shop-cosign and the key in the spec"
+VERIFIED: dict[str, tuple[Outcome | None, tuple[str, str, str] | None]] = {
+    "signed": (
+        Found("1.0.0", digest("a")),
+        ("True", "Verified", f"app: 1.0.0 is aaaaaaaaaaaa, signed by {SIGNED_BY}"),
+    ),
+    "a better version is not signed": (
+        Found("1.0.0", digest("a"), UNSIGNED),
+        ("False", "NotVerified", "app: tag 1.0.1 is not signed"),
+    ),
+    "a better version is too young": (
+        Found("1.0.0", digest("a"), PassedOver("TooYoung", "tag 1.0.1 is too young")),
+        ("True", "Verified", f"app: 1.0.0 is aaaaaaaaaaaa, signed by {SIGNED_BY}"),
+    ),
+    "no version is signed": (
+        Failed("NotVerified", "Tag 1.0.1 is not signed."),
+        ("False", "NotVerified", "app: Tag 1.0.1 is not signed."),
+    ),
+    "nothing can be verified": (
+        Failed("CannotVerify", "The key cannot be read."),
+        ("False", "CannotVerify", "app: The key cannot be read."),
+    ),
+    "the registry does not answer": (Failed("RegistryUnavailable", "It does not answer."), None),
+    "nobody has looked yet": (None, None),
+}
+
+
+def verified(world: World) -> tuple[str, str, str] | None:
+    conditions = (world.rollout or {}).get("status", {}).get("conditions", ())
+    found = [one for one in conditions if one["type"] == "Verified"]
+    return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else None
+
+
+def tell(world: World, outcome: Outcome | None) -> None:
+    world.ticks += 1
+    found = outcome if isinstance(outcome, Found) else None
+    world.looks["app"] = None if outcome is None else Look(outcome, world.ticks, found)
+
+
+@pytest.mark.parametrize(("outcome", "condition"), VERIFIED.values(), ids=VERIFIED)
+async def test_whether_the_image_is_signed_stands_in_a_condition(
+    outcome: Outcome | None, condition: tuple[str, str, str] | None
+) -> None:
+    world, podpin = fresh()
+    world.apply(raw_spec(images=[{**raw_spec()["images"][0], "verify": DEMANDS}]))
+    tell(world, outcome)
+    later(world, 5)
+    await podpin.settle()
+    assert verified(world) == condition
+
+
+async def test_what_was_said_of_signatures_stays_while_the_registry_does_not_answer() -> None:
+    world, podpin = fresh()
+    world.apply(raw_spec(images=[{**raw_spec()["images"][0], "verify": DEMANDS}]))
+    tell(world, Found("1.0.0", digest("a"), UNSIGNED))
+    await podpin.settle()
+    before = verified(world)
+    world.lose_registry()
+    await podpin.settle()
+    assert verified(world) == before
+    world.apply(raw_spec())
+    await podpin.settle()
+    assert verified(world) is None
+
+
+async def test_where_no_signature_is_demanded_nothing_is_said_of_any() -> None:
+    world, _ = await proven()
+    assert verified(world) is None
+    assert world.followed[-1]["app"].terms.verify == ()
+
+
+async def test_what_is_demanded_is_what_is_followed_and_with_which_keys() -> None:
+    world, podpin = await proven()
+    world.apply(raw_spec(images=[{**raw_spec()["images"][0], "verify": DEMANDS}]))
+    await podpin.look()
+    wish = world.followed[-1]["app"]
+    assert len(wish.terms.verify) == 2
+    assert wish.source.key_secrets == ("shop-cosign",)
+    assert (wish.chosen, wish.known) == (None, None)  # what was taken before proves nothing
 
 
 # --- promotion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,6 +36,8 @@ def test_nothing_given_serves_all_namespaces_and_trusts_no_plain_http() -> None:
         (("--insecure-registry", "r:5000"), {}, {"insecure_registries": frozenset({"r:5000"})}),
         ((), {"PODPIN_INSECURE_REGISTRY": "r:5000,s"}, {"insecure_registries": frozenset({"r:5000", "s"})}),
         (("--insecure-registry", "r"), {"PODPIN_INSECURE_REGISTRY": "s"}, {"insecure_registries": frozenset({"r"})}),
+        (("--sigstore-trusted-root", "/r.json"), {}, {"sigstore_trusted_root": Path("/r.json")}),
+        ((), {"PODPIN_SIGSTORE_TRUSTED_ROOT": "/r.json"}, {"sigstore_trusted_root": Path("/r.json")}),
         (("--health-address", "[::1]:8081"), {}, {"health_address": "[::1]:8081"}),
         (("--hook-address", "[::]:1", "--hook-secrets", "f"), {}, {"hook_address": "[::]:1", "hook_secrets": "f"}),
         (("--hook-secrets", "f"), {"PODPIN_HOOK_ADDRESS": "h:1"}, {"hook_address": "h:1", "hook_secrets": "f"}),

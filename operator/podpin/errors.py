@@ -40,5 +40,9 @@ class Invalid(PodpinError):  # noqa: N818
     """The request itself is wrong and will be refused again until somebody changes it (HTTP 400 or 422)."""
 
 
+class Unverifiable(PodpinError):  # noqa: N818
+    """Nothing can be verified so, whatever it is: a key that cannot be read, or a trusted root that is missing."""
+
+
 class Conflict(PodpinError):  # noqa: N818
     """Somebody else changed or owns the object (HTTP 409): look again, then decide anew."""

@@ -49,9 +49,9 @@ from podpin.core.policy import (
 )
 from podpin.core.policy.choice import Choice
 from podpin.core.policy.tags import TagsInvalid
-from podpin.core.policy.terms import NO_TERMS, PassedOver, Terms, moved, object_to
+from podpin.core.policy.terms import CANNOT_VERIFY, NO_TERMS, NOT_VERIFIED, PassedOver, Terms, moved, object_to
 from podpin.core.semver import RangeInvalid
-from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from podpin.core.keyring import Access
     from podpin.core.names import Key
     from podpin.core.reference import Repository
-    from podpin.core.spec import Selection
+    from podpin.core.spec import Demand, Selection
 
 MOST_LOOKS: Final = 64
 """How many looks may be under way before hosts that have one already must wait."""
@@ -98,6 +98,18 @@ class Registry(Protocol):
 
     async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
         """What the image of this digest is, in particular for the first of the wanted platforms that it has."""
+
+
+class Verifier(Protocol):
+    """What looks at signatures."""
+
+    async def verify(
+        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
+    ) -> str | None:
+        """None where the image with this digest is signed as demanded; else why not, in words that begin with its name.
+
+        Raises podpin.errors: Unverifiable where nothing can be verified so.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +285,10 @@ class Poller:
     """All that is followed, by all rollouts. For one event loop.
 
     `load_access` reads credentials from where a source says they are; it raises podpin.errors. `wake` is called, from
-    within the event loop, with the key of a rollout whose answers have changed. `load_platforms` says for which
-    platforms a placement (`core.placement`) has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in
-    [0, 1). `jitter` is the share by which intervals are drawn out at random.
+    within the event loop, with the key of a rollout whose answers have changed. `verifier` looks at signatures; without
+    it nothing that must be signed is found. `load_platforms` says for which platforms a placement (`core.placement`)
+    has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in [0, 1). `jitter` is the share by which
+    intervals are drawn out at random.
     """
 
     def __init__(
@@ -284,6 +297,7 @@ class Poller:
         load_access: Callable[[AccessSource], Awaitable[Access]],
         wake: Callable[[Key], None],
         *,
+        verifier: Verifier | None = None,
         load_platforms: Callable[[str], Awaitable[tuple[str, ...]]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], datetime] = now,
@@ -291,6 +305,7 @@ class Poller:
         jitter: float = 0.1,
     ) -> None:
         self._registry = registry
+        self._verifier = verifier
         self._load_platforms = load_platforms
         self._clock = clock
         self._load_access = load_access
@@ -462,7 +477,8 @@ class Poller:
     def _fresh_answer(self, group: _Group, follower: _Follower) -> Look | None:
         """What another follower of the group, with the same policy, was told just now, if it holds for this one too."""
         wish, oldest = follower.wish, self._monotonic() - FRESH
-        if wish.given is not None or wish.terms.min_age or wish.terms.immutable or needs_times(wish.selection):
+        terms = wish.terms
+        if wish.given is not None or terms.min_age or terms.immutable or terms.verify or needs_times(wish.selection):
             return None  # what one may take another may not yet
         for other in group.followers():
             look = other.look
@@ -615,7 +631,7 @@ class Poller:
         access, trouble = await self._enter(group, at)
         if access is None:
             return trouble, None
-        inquiry = _Inquiry(self._registry, group, access, self._platforms, self._clock())
+        inquiry = _Inquiry(self._registry, group, access, self._platforms, self._verifier, self._clock())
         questions = dict.fromkeys(follower.question for follower in group.followers())
         answers = {question: await inquiry.answer(question) for question in questions}
         lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
@@ -733,6 +749,7 @@ class _Inquiry:
         group: _Group,
         access: Access,
         platforms: Callable[[str], Awaitable[tuple[str, ...]]],
+        verifier: Verifier | None,
         now: datetime,
     ) -> None:
         self.trouble: Unavailable | None = None
@@ -742,11 +759,13 @@ class _Inquiry:
         self._group = group
         self._access = access
         self._platforms = platforms
+        self._verifier = verifier
         self._now = now
         self._known = _known_digests(group)
         self._tags: Sequence[str] | Failed | None = None
         self._resolved: dict[str, Outcome] = {}
         self._facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
+        self._verdicts: dict[tuple[str, tuple[Demand, ...], str], PassedOver | Failed | None] = {}
         self._dates: dict[str, tuple[str, datetime | None]] = {}
 
     async def answer(self, question: _Question) -> Outcome:
@@ -831,15 +850,32 @@ class _Inquiry:
         if found.tag is not None and (objection := moved(terms, found.tag, found.digest)):
             return objection
         wanted = await self._wanted(terms)
-        if not wanted and not terms.min_age:
-            return None
-        facts = await self._look_into(found.digest, wanted)
-        if isinstance(facts, Failed):
-            return facts
-        objection = object_to(terms, wanted, name, facts, self._now)
-        if objection is not None and objection.ripe is not None:
-            self.ripe = min(objection.ripe, self.ripe or objection.ripe)
-        return objection
+        if wanted or terms.min_age:
+            facts = await self._look_into(found.digest, wanted)
+            if isinstance(facts, Failed):
+                return facts
+            objection = object_to(terms, wanted, name, facts, self._now)
+            if objection is not None and objection.ripe is not None:
+                self.ripe = min(objection.ripe, self.ripe or objection.ripe)
+            if objection is not None:
+                return objection
+        return await self._unsigned(found.digest, terms.verify, name) if terms.verify else None
+
+    async def _unsigned(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
+        """Why a version is not signed as demanded, asked once in one look; last, because it asks for most."""
+        asked = (digest, demands, name)
+        if asked not in self._verdicts:
+            self._verdicts[asked] = self._given_up() or await self._verify(digest, demands, name)
+        return self._verdicts[asked]
+
+    async def _verify(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
+        if self._verifier is None:
+            return Failed(CANNOT_VERIFY, "Signatures are demanded, and nothing is there to verify them.")
+        try:
+            said = await self._verifier.verify(self._repository, digest, self._access, demands, name=name)
+        except PodpinError as error:
+            return self._note(error, {Unverifiable: CANNOT_VERIFY, **_REGISTRY_REASONS})
+        return None if said is None else PassedOver(NOT_VERIFIED, said)
 
     async def _wanted(self, terms: Terms) -> tuple[str, ...]:
         if terms.platforms or terms.placement is None:
@@ -1008,6 +1044,7 @@ def _continues(before: Wish, now: Wish) -> bool:
         and before.selection == now.selection
         and before.source == now.source
         and before.terms.platforms == now.terms.platforms
+        and before.terms.verify == now.terms.verify
     )
 
 

@@ -518,6 +518,7 @@ def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | P
                 min_age=image.min_age,
                 immutable=image.immutable_tags,
                 named=_named(rollout, image) if image.immutable_tags else (),
+                verify=image.verify,
             ),
             built=current.created if current else None,
             described=current is None or current.size_bytes is not None,

@@ -22,6 +22,7 @@ from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
 from podpin.adapters.kube.cluster import Cluster
 from podpin.adapters.registry.client import RegistryClient
+from podpin.adapters.signatures import Verifier
 from podpin.core import names
 from podpin.core.names import Key
 from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
@@ -106,6 +107,7 @@ class Podpin:
             self._registry,
             functools.partial(load_access, self._cluster),
             self._queue.add,
+            verifier=Verifier(self._registry, settings.sigstore_trusted_root),
             # Who serves some namespaces only has no right to see nodes, which belong to none.
             load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,

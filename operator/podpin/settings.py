@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn
 
 from podpin import __version__
@@ -46,6 +47,8 @@ class Settings:
     """HOST or HOST:PORT of registries that may be spoken to over plain HTTP."""
     trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
+    sigstore_trusted_root: Path | None = None
+    """The trusted_root.json by which signatures without keys are verified; none means that they cannot be."""
     health_address: str = "0.0.0.0:8080"
     hook_address: str | None = None
     """HOST:PORT where webhooks are answered; none are without it."""
@@ -104,6 +107,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         "REGISTRY=HOST",
     )
     option(
+        "sigstore-trusted-root",
+        "trusted_root.json of the sigstore to verify signatures without keys by (default: none, and they cannot be)",
+        "FILE",
+        Path,
+    )
+    option(
         "health-address",
         f"where /healthz and /readyz answer (default: {usual.health_address})",
         "HOST:PORT",
@@ -129,6 +138,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
         insecure_registries=_hosts(listed("insecure-registry", given.insecure_registry), run.error),
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
+        sigstore_trusted_root=given.sigstore_trusted_root,
         health_address=given.health_address,
         hook_address=given.hook_address,
         hook_secrets=given.hook_secrets,

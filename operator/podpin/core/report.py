@@ -9,8 +9,8 @@ from typing import Final
 from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import is_complete
 from podpin.core.names import workload_name
-from podpin.core.observation import Observation, Resolved, Workload
-from podpin.core.policy.terms import TAG_MOVED
+from podpin.core.observation import Observation, Resolution, Resolved, Unresolved, Workload
+from podpin.core.policy.terms import CANNOT_VERIFY, NOT_VERIFIED, TAG_MOVED
 from podpin.core.readiness import Say, Settled, say_of, trouble_of
 from podpin.core.reference import parse_pin
 from podpin.core.release import Images, Record, image_text, short, source_of
@@ -29,6 +29,7 @@ from podpin.core.status import (
     WorkloadStatus,
 )
 from podpin.core.transitions import State
+from podpin.core.trust import signers_of
 from podpin.core.workload import selector_of
 
 REFUSED: Final = "the API server refuses the Deployment made from spec.workload"
@@ -40,7 +41,8 @@ MOST_HISTORY: Final = 20
 
 def stalled(rollout: Rollout, reason: str, message: str, now: datetime) -> Decision:
     """The answer to what only the user can mend: nothing is touched, and nothing is forgotten."""
-    conditions = _conditions(rollout, Say("False", reason, message, stalled=True), _old(rollout, "Resolved"), now)
+    told = (_old(rollout, "Resolved"), _old(rollout, "Verified"))
+    conditions = _conditions(rollout, Say("False", reason, message, stalled=True), told, now)
     status = rollout.status.model_copy(update={"observed_generation": rollout.generation, "conditions": conditions})
     return Decision(status, notices=tuple(_turned(rollout.status, status)))
 
@@ -55,7 +57,7 @@ def refused(status: Status, intent: str, message: str, requests: RequestsStatus 
 def denied(rollout: Rollout, message: str, now: datetime) -> Decision:
     """The answer to a write that podpin is not allowed, or that a quota or a policy forbids: it is tried again."""
     say = Say("False", "WriteForbidden", f"the API server forbids podpin's write: {message}", reconciling=True)
-    conditions = _conditions(rollout, say, _old(rollout, "Resolved"), now)
+    conditions = _conditions(rollout, say, (_old(rollout, "Resolved"), _old(rollout, "Verified")), now)
     status = rollout.status.model_copy(update={"observed_generation": rollout.generation, "conditions": conditions})
     return Decision(status, notices=tuple(_turned(rollout.status, status)))
 
@@ -68,7 +70,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
     images = _images(spec, seen, old, now)
-    resolved = _resolved(rollout, seen, images)
+    told = (_resolved(rollout, seen, images), _verified(rollout, spec, seen, images))
     stable = settled.stable
     rejected = sorted(
         (r for r in settled.records.values() if r.is_rejected), key=lambda r: -r.verdict.order if r.verdict else 0
@@ -76,7 +78,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     replicas, ready = _counts(seen, settled, old)
     status = Status(
         observed_generation=rollout.generation,
-        conditions=(*_conditions(rollout, say, resolved, now), *_lost(rollout, seen, now)),
+        conditions=(*_conditions(rollout, say, told, now), *_lost(rollout, seen, now)),
         running=_running(spec, seen, settled, ready),
         images=images,
         stable=ReleaseStatus(release=stable.release, images=pinned(stable.images), since=stable.verdict.at)
@@ -132,6 +134,50 @@ def _resolved(rollout: Rollout, seen: Observation, images: tuple[ImageStatus, ..
     )
 
 
+def _verified(rollout: Rollout, spec: Spec, seen: Observation, images: tuple[ImageStatus, ...]) -> Condition | None:
+    """Whether the images are signed as the spec demands; None where it demands nothing, or nothing is known yet.
+
+    It is False for a version that is passed over, even while another runs that is signed.
+    """
+    demanded = {image.container: image.verify for image in spec.images if image.verify}
+    if not demanded:
+        return None
+    answers = {container: seen.images.get(container) for container in demanded}
+    flaws = {container: flaw for container, answer in answers.items() if (flaw := _unverified(answer)) is not None}
+    if not flaws and not all(isinstance(answer, Resolved) for answer in answers.values()):
+        return _old(rollout, "Verified")
+    told = [
+        f"{image.container}: {image.tag or image.repository} is {short(image.digest)}, signed by "
+        f"{signers_of(demanded[image.container])}"
+        for image in images
+        if image.container in demanded
+    ]
+    good = Condition(
+        type="Verified",
+        status="True",
+        reason="Verified",
+        message="; ".join(told),
+        last_transition_time=_EPOCH,
+        observed_generation=rollout.generation,
+    )
+    if not flaws:
+        return good
+    message = "; ".join(f"{container}: {message}" for container, (_, message) in flaws.items())
+    reason = next(iter(flaws.values()))[0]
+    return good.model_copy(update={"status": "False", "reason": reason, "message": message})
+
+
+def _unverified(answer: Resolution) -> tuple[str, str] | None:
+    """Reason and message of an image that is not signed as it should be."""
+    match answer:
+        case Unresolved(reason=reason, message=message) if reason in (NOT_VERIFIED, CANNOT_VERIFY):
+            return reason, message
+        case Resolved(passed_over=passed) if passed is not None and passed.reason == NOT_VERIFIED:
+            return passed.reason, passed.message
+        case _:
+            return None
+
+
 def _lost(rollout: Rollout, seen: Observation, now: datetime) -> Iterator[Condition]:
     """The warning that going back, or moving a Pod to another node, may fail: said before it is needed."""
     before = _old(rollout, "StableLost")
@@ -158,7 +204,7 @@ def _old(rollout: Rollout, kind: str) -> Condition | None:
     return next((condition for condition in rollout.status.conditions if condition.type == kind), None)
 
 
-def _conditions(rollout: Rollout, say: Say, resolved: Condition | None, now: datetime) -> tuple[Condition, ...]:
+def _conditions(rollout: Rollout, say: Say, told: Iterable[Condition | None], now: datetime) -> tuple[Condition, ...]:
     at = rollout.generation
     wanted = [
         Condition(
@@ -182,8 +228,7 @@ def _conditions(rollout: Rollout, say: Say, resolved: Condition | None, now: dat
                     observed_generation=at,
                 )
             )
-    if resolved is not None:
-        wanted.append(resolved)
+    wanted.extend(condition for condition in told if condition is not None)
     return tuple(_dated(condition, _old(rollout, condition.type), now) for condition in wanted)
 
 
@@ -318,6 +363,10 @@ def _history(old: Status, settled: Settled, now: datetime) -> tuple[HistoryEntry
     return tuple(entries[:MOST_HISTORY])
 
 
+_BAD: Final = frozenset({TAG_MOVED, NOT_VERIFIED})
+"""Reasons to be warned by, even where another version could be taken."""
+
+
 def _turned(old: Status, new: Status) -> Iterable[Notice]:
     """Events for conditions that have turned: what the transitions have not announced themselves."""
     announced = {"Progressing", "RolledOut", "RolledBack", "RollingBack", "Rejected", "Resolved", "Resolving"}
@@ -328,7 +377,7 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
             continue
         was = before.get(condition.type)
         if was is None or was.reason != condition.reason:
-            good = condition.status == "True" and condition.type != "StableLost" and condition.reason != TAG_MOVED
+            good = condition.status == "True" and condition.type != "StableLost" and condition.reason not in _BAD
             notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message))
     unique = {notice.reason: notice for notice in notices}
     return tuple(unique.values())

@@ -221,8 +221,9 @@ class Status(Part):
     """The generation of the spec that this status answers."""
     conditions: Annotated[tuple[Condition, ...], Field(max_length=MAX_CONDITIONS), Keyed("type")] = ()
     """Ready says whether the wanted version runs and is healthy, and its reason what else is the case. Reconciling and
-    Stalled are there only while true. Resolved says whether the registry gave a version. StableLost
-    warns, while true, that the registry no longer has the stable release's image."""
+    Stalled are there only while true. Resolved says whether the registry gave a version, and
+    Verified, where the spec has verify, whether it is signed as it should be. StableLost warns, while true, that the
+    registry no longer has the stable release's image."""
     running: RunningStatus | None = None
     """What runs, for kubectl get."""
     images: Annotated[tuple[ImageStatus, ...], Field(max_length=MAX_IMAGES), Keyed("container")] = ()

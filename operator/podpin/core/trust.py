@@ -155,35 +155,35 @@ def signers_of(demands: tuple[Demand, ...]) -> str:
     return " and ".join(dict.fromkeys(signer_of(demand) for demand in demands))
 
 
-def refusal(image: str, demand: Demand, flaw: Flaw) -> str:
-    """Why an image is not taken: one sentence, the same as long as the cause is the same."""
+def refusal(name: str, demand: Demand, flaw: Flaw) -> str:
+    """Why an image of this name is not taken: the same words, without a full stop, as long as the cause is the same."""
     signer = signer_of(demand)
     match flaw:
         case Flaw.MISSING:
-            return f"{image} has no signature; it must be signed by {signer}: sign it with cosign, by its digest."
+            return f"{name} has no signature, and must be signed by {signer}: sign it by its digest with cosign"
         case Flaw.UNREADABLE:
-            return f"{image} has no signature that podpin can read; it must be signed by {signer}."
+            return f"{name} has no signature that podpin can read, and must be signed by {signer}"
         case Flaw.ANOTHER_SIGNER:
-            return f"{image} is signed, but not by {signer}."
+            return f"{name} is signed, but not by {signer}"
         case Flaw.OLD_LAYOUT:
             return (
-                f"{image} is signed without a key in cosign's older layout, which podpin cannot verify; sign it once "
-                f"more as {signer}, with cosign 3."
+                f"{name} is signed without a key in cosign's older layout, which podpin cannot verify: sign it once "
+                f"more as {signer}, with cosign 3"
             )
         case Flaw.UNPROVEN:
             return (
-                f"{image} is signed without a key, but the certificate or log entry does not hold by podpin's trusted "
-                f"root; sign it once more as {signer}, or ask the administrator whether the trusted root is current."
+                f"{name} is signed without a key, but the certificate or log entry does not hold by podpin's trusted "
+                f"root: sign it once more as {signer}, or ask the administrator whether the trusted root is current"
             )
         case Flaw.TOO_MANY:
             return (
-                f"{image} has more signatures than podpin looks at, and none of the first is by {signer}; delete "
-                "those that are not needed."
+                f"{name} has more signatures than podpin looks at, and none of the first is by {signer}: delete those "
+                "that are not needed"
             )
         case Flaw.NO_SIGNATURE:
-            return f"{image} has attestations by {signer} only, and no signature: sign it with cosign sign."
+            return f"{name} has attestations by {signer} only, and no signature: sign it with cosign sign"
         case Flaw.ANOTHER_IMAGE:
-            return f"{image} has a signature by {signer} that was made for another image."
+            return f"{name} has a signature by {signer} that was made for another image"
 
 
 def _subjects(statement: Mapping[str, Any]) -> set[str]:

@@ -36,7 +36,7 @@ from podpin.adapters.signatures import Verifier
 from podpin.adapters.signatures.discovery import MOST_BYTES
 from podpin.core.keyring import Access
 from podpin.core.spec import Demand
-from podpin.errors import Denied, Invalid, Unavailable
+from podpin.errors import Denied, Unavailable, Unverifiable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,14 +64,14 @@ def verifier(client: RegistryClient) -> Verifier:
 async def test_what_cosign_signed_is_verified(registry: Scripted, verifier: Verifier, name: str) -> None:
     digest = put_vector(registry, name)
     key = KEYS[name.partition(" ")[0]]
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(key),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(key),), name="it") is None
 
 
 @pytest.mark.parametrize("name", SIGNED)
 async def test_what_cosign_signed_with_another_key_is_not(registry: Scripted, verifier: Verifier, name: str) -> None:
     digest = put_vector(registry, name)
-    sentence = f"{registry.app}@{digest} is signed, but not by the key in the spec."
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) == sentence
+    sentence = "it is signed, but not by the key in the spec"
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") == sentence
 
 
 @pytest.mark.parametrize("name", SIGNED)
@@ -91,33 +91,33 @@ async def test_what_cosign_signed_is_nothing_once_a_bit_of_it_is_changed(
         )
         notes = json.loads(raw)["layers"][0]["annotations"]
         put_legacy(registry, digest, (f"{content} ".encode(), notes))
-    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS[name.partition(" ")[0]]),))
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS[name.partition(" ")[0]]),), name="it")
     assert said is not None
     assert "but not by the key in the spec" in said
 
 
 async def test_cosign_s_attestation_is_no_signature(registry: Scripted, verifier: Verifier) -> None:
     digest = put_vector(registry, "ecdsa-p256 attestation")
-    sentence = f"{registry.app}@{digest} has attestations by the key in the spec only, and no signature: sign it with cosign sign."
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["ecdsa-p256"]),)) == sentence
+    sentence = "it has attestations by the key in the spec only, and no signature: sign it with cosign sign"
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["ecdsa-p256"]),), name="it") == sentence
 
 
 async def test_one_of_several_keys_in_one_place_is_enough(registry: Scripted, verifier: Verifier) -> None:
     digest = put_vector(registry, "rsa-2048 bundle")
     both = (by_key(f"{pem()}\n{KEYS['rsa-2048']}"),)
-    assert await verifier.verify(registry.app, digest, ANYBODY, both) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, both, name="it") is None
 
 
 async def test_several_demands_must_all_be_met(registry: Scripted, verifier: Verifier) -> None:
     digest = put_vector(registry, "rsa-2048 bundle")
-    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["rsa-2048"]), by_key()))
-    assert said == f"{registry.app}@{digest} is signed, but not by the key in the spec."
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["rsa-2048"]), by_key()), name="it")
+    assert said == "it is signed, but not by the key in the spec"
     put_legacy(registry, digest, signed(simple(digest)))
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["rsa-2048"]), by_key())) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(KEYS["rsa-2048"]), by_key()), name="it") is None
 
 
 async def test_no_demand_asks_nobody(registry: Scripted, verifier: Verifier) -> None:
-    assert await verifier.verify(registry.app, put_image(registry), ANYBODY, ()) is None
+    assert await verifier.verify(registry.app, put_image(registry), ANYBODY, (), name="it") is None
     assert registry.asked == []
 
 
@@ -128,11 +128,11 @@ async def test_a_key_from_a_secret(registry: Scripted, verifier: Verifier) -> No
     digest = put_vector(registry, "ed25519 bundle")
     demand = Demand.model_validate({"cosign": {"publicKeySecret": "shop-cosign"}})
     good, bad = (Access(keys=(("shop-cosign", key.encode()),)) for key in (KEYS["ed25519"], pem()))
-    assert await verifier.verify(registry.app, digest, good, (demand,)) is None
-    said = await verifier.verify(registry.app, digest, bad, (demand,))
-    assert said == f"{registry.app}@{digest} is signed, but not by the key in Secret shop-cosign."
-    with pytest.raises(Invalid, match="Secret shop-cosign was not read"):
-        await verifier.verify(registry.app, digest, ANYBODY, (demand,))
+    assert await verifier.verify(registry.app, digest, good, (demand,), name="it") is None
+    said = await verifier.verify(registry.app, digest, bad, (demand,), name="it")
+    assert said == "it is signed, but not by the key in Secret shop-cosign"
+    with pytest.raises(Unverifiable, match="Secret shop-cosign was not read"):
+        await verifier.verify(registry.app, digest, ANYBODY, (demand,), name="it")
 
 
 BAD_KEYS = {
@@ -155,10 +155,9 @@ async def test_a_key_that_is_no_good_is_refused_before_anybody_is_asked(
     registry: Scripted, verifier: Verifier, key: str, sentence: str
 ) -> None:
     demand = Demand.model_validate({"cosign": {"publicKeySecret": "shop-cosign"}})
-    with pytest.raises(Invalid, match=f"The key cosign.pub of Secret shop-cosign .*{sentence}"):
-        await verifier.verify(
-            registry.app, put_image(registry), Access(keys=(("shop-cosign", key.encode()),)), (demand,)
-        )
+    with_key = Access(keys=(("shop-cosign", key.encode()),))
+    with pytest.raises(Unverifiable, match=f"The key cosign.pub of Secret shop-cosign .*{sentence}"):
+        await verifier.verify(registry.app, put_image(registry), with_key, (demand,), name="it")
     assert registry.asked == []
 
 
@@ -190,10 +189,10 @@ def resigned(digest: str, *signatures: dict[str, str]) -> dict[str, Any]:
     return content
 
 
-NONE = "has no signature; it must be signed by the key in the spec"
+NONE = "has no signature, and must be signed by the key in the spec"
 UNREADABLE = "has no signature that podpin can read"
-NOT_OURS = "is signed, but not by the key in the spec."
-COPY = "has a signature by the key in the spec that was made for another image."
+NOT_OURS = "is signed, but not by the key in the spec"
+COPY = "has a signature by the key in the spec that was made for another image"
 ATTESTED = "has attestations by the key in the spec only"
 REFUSED: dict[str, tuple[Put, str]] = {
     "no signature at all": (lambda registry, digest: None, NONE),
@@ -240,10 +239,9 @@ REFUSED: dict[str, tuple[Put, str]] = {
 async def test_refuses(registry: Scripted, verifier: Verifier, put: Any, sentence: str) -> None:
     digest = put_image(registry)
     put(registry, digest)
-    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(),))
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
     assert said is not None
-    assert said.startswith(f"{registry.app}@{digest} {sentence}")
-    assert said.endswith(".")
+    assert said.startswith(f"it {sentence}")
 
 
 async def test_a_signature_of_one_image_is_none_of_another_even_where_it_is_found_there(
@@ -252,8 +250,8 @@ async def test_a_signature_of_one_image_is_none_of_another_even_where_it_is_foun
     ours, other = put_image(registry, "ours"), put_image(registry, "other")
     put_referrers(registry, ours, artifact(registry, ours, bundle(statement(ours))))
     put_referrers(registry, other, artifact(registry, ours, bundle(statement(ours))))
-    assert await verifier.verify(registry.app, ours, ANYBODY, (by_key(),)) is None
-    assert UNREADABLE in str(await verifier.verify(registry.app, other, ANYBODY, (by_key(),)))
+    assert await verifier.verify(registry.app, ours, ANYBODY, (by_key(),), name="it") is None
+    assert UNREADABLE in str(await verifier.verify(registry.app, other, ANYBODY, (by_key(),), name="it"))
 
 
 # --- where they are found
@@ -350,7 +348,7 @@ FOUND: dict[str, Any] = {
 async def test_finds_the_signature(registry: Scripted, verifier: Verifier, put: Any) -> None:
     digest = put_image(registry)
     put(registry, digest)
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
 
 
 NOT_LOOKED_AT: dict[str, Any] = {
@@ -365,7 +363,7 @@ async def test_does_not_fetch_what_is_no_signature(registry: Scripted, verifier:
     digest = put_image(registry)
     entry = put(registry, digest)
     put_referrers(registry, digest, entry)
-    assert NONE in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)))
+    assert NONE in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it"))
     assert not [line for line in registry.asked if entry["digest"] in line or "blobs" in line]
 
 
@@ -375,7 +373,7 @@ async def test_a_flood_of_signatures_costs_no_more_than_its_limit(registry: Scri
         artifact(registry, digest, bundle(statement(digest), THEIRS), annotations={"n": str(n)}) for n in range(40)
     ]
     put_referrers(registry, digest, *flood, listed(registry, digest))
-    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(),))
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
     assert said is not None
     assert "has more signatures than podpin looks at" in said
     assert len([line for line in registry.asked if "/blobs/" in line]) == 32
@@ -385,7 +383,7 @@ async def test_a_flood_in_the_older_layout_costs_no_more_either(registry: Script
     digest = put_image(registry)
     put_legacy(registry, digest, *[signed(simple(digest, n=n), THEIRS) for n in range(40)], signed(simple(digest)))
     assert "more signatures than podpin looks at" in str(
-        await verifier.verify(registry.app, digest, ANYBODY, (by_key(),))
+        await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
     )
     assert len([line for line in registry.asked if "/blobs/" in line]) == 32
 
@@ -396,7 +394,7 @@ async def test_a_signature_within_the_limit_is_found_in_a_flood(registry: Script
         artifact(registry, digest, bundle(statement(digest), THEIRS), annotations={"n": str(n)}) for n in range(40)
     ]
     put_referrers(registry, digest, *flood[:31], listed(registry, digest), *flood[31:])
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
 
 
 @pytest.mark.parametrize(
@@ -415,7 +413,7 @@ async def test_a_registry_that_cannot_be_asked_says_nothing_of_the_image(
     ):
         registry.on(f"GET /v2/app/{place}", answer)
     with pytest.raises(error):
-        await verifier.verify(registry.app, digest, ANYBODY, (by_key(),))
+        await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
 
 
 async def test_the_pull_secret_s_credentials_are_used(registry: Scripted, verifier: Verifier) -> None:
@@ -432,9 +430,9 @@ async def test_the_pull_secret_s_credentials_are_used(registry: Scripted, verifi
 
     for what, replies in {"*": [missing()], **served}.items():
         registry.on(what, guarded(replies))
-    assert await verifier.verify(registry.app, digest, access(registry.host), (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, access(registry.host), (by_key(),), name="it") is None
     with pytest.raises(Denied):
-        await Verifier(verifier._registry).verify(registry.app, digest, ANYBODY, (by_key(),))
+        await Verifier(verifier._registry).verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
 
 
 # --- what is remembered
@@ -443,25 +441,25 @@ async def test_the_pull_secret_s_credentials_are_used(registry: Scripted, verifi
 async def test_what_was_verified_is_not_asked_for_again(registry: Scripted, verifier: Verifier) -> None:
     digest = put_image(registry)
     put_referrers(registry, digest, listed(registry, digest))
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
     asked = len(registry.asked)
     registry.on("*", missing())
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
     assert len(registry.asked) == asked
 
 
 async def test_a_signature_may_come_after_its_image(registry: Scripted, verifier: Verifier) -> None:
     digest = put_image(registry)
-    assert NONE in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)))
+    assert NONE in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it"))
     put_referrers(registry, digest, listed(registry, digest))
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
 
 
 async def test_what_one_key_has_verified_holds_for_no_other(registry: Scripted, verifier: Verifier) -> None:
     digest = put_image(registry)
     put_referrers(registry, digest, listed(registry, digest))
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),)) is None
-    assert NOT_OURS in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(pem(THEIRS)),)))
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it") is None
+    assert NOT_OURS in str(await verifier.verify(registry.app, digest, ANYBODY, (by_key(pem(THEIRS)),), name="it"))
 
 
 # --- index and platforms
@@ -490,9 +488,9 @@ async def test_the_subject_is_the_index_or_every_platform_in_it(
     digest, children = put_index(registry)
     for each in {"nothing": [], "index": [digest], "one": children[:1], "children": children}[signs]:
         put_referrers(registry, each, listed(registry, each))
-    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),))
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),), name="it")
     assert (said is None) is verified
-    assert said is None or said.startswith(f"{registry.app}@{digest} has no signature; it must be signed by")
+    assert said is None or said.startswith("it has no signature, and must be signed by")
 
 
 @pytest.mark.parametrize("subject", ["index", "platform", "either"])
@@ -501,7 +499,7 @@ async def test_an_image_without_an_index_is_its_own_platform(
 ) -> None:
     digest = put_image(registry)
     put_referrers(registry, digest, listed(registry, digest))
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),)) is None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),), name="it") is None
 
 
 @pytest.mark.parametrize("children", [0, 33])
@@ -510,5 +508,5 @@ async def test_an_index_of_no_platforms_or_too_many_has_none_that_is_verified(
 ) -> None:
     entries = [{"digest": f"sha256:{number:064x}"} for number in range(children)]
     digest = registry.serves("1", index_of(*entries), INDEX)
-    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject="platform"),)) is not None
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject="platform"),), name="it") is not None
     assert len(registry.asked) == 1

@@ -18,7 +18,7 @@ from podpin.adapters.signatures.discovery import MOST_SIGNATURES, Registry, Sear
 from podpin.adapters.signatures.keyless import Keyless
 from podpin.core.reference import parse_digest
 from podpin.core.trust import Flaw, Signature, flaw_in, refusal
-from podpin.errors import Invalid
+from podpin.errors import Unverifiable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,21 +41,20 @@ class Verifier:
         self._verified: OrderedDict[tuple[Repository, str, str], None] = OrderedDict()
 
     async def verify(
-        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...]
+        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
     ) -> str | None:
-        """None where the image with this digest meets all demands; else one sentence that says why not.
+        """None where the image with this digest meets all demands; else why not, in words that begin with its `name`.
 
-        Keys in Secrets are taken from `access`. Raises podpin.errors: Invalid where nothing at all can be verified so,
-        for a key that cannot be read or a trusted root that is missing; Unavailable, Denied and the like where the
+        Keys in Secrets are taken from `access`. Raises podpin.errors: Unverifiable where nothing at all can be verified
+        so, for a key that cannot be read or a trusted root that is missing; Unavailable, Denied and the like where the
         registry could not be asked.
         """
         parse_digest(digest)
         checks = [await self._check_of(demand, access) for demand in demands]
         known = (repository, digest, _fingerprint(checks, access))
         if known not in self._verified:
-            image = f"{repository}@{digest}"
             for check, flaw in (await self._unmet(repository, digest, access, checks)).items():
-                return refusal(image, check.demand, flaw)
+                return refusal(name, check.demand, flaw)
             self._verified[known] = None
             if len(self._verified) > _REMEMBERED:
                 self._verified.popitem(last=False)
@@ -75,7 +74,7 @@ class Verifier:
             )
         pem = dict(access.keys).get(name)
         if pem is None:
-            raise Invalid(f"Secret {name} was not read, which spec.images[].verify names.")
+            raise Unverifiable(f"Secret {name} was not read, which spec.images[].verify names.")
         return _Check(demand, load_keys(pem, f"The key cosign.pub of Secret {name}"))
 
     async def _unmet(

@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from podpin.core.trust import Flaw
-from podpin.errors import Invalid
+from podpin.errors import Unverifiable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class Keyless:
     def prepare(self) -> str:
         """Load what is needed, and tell this trusted root from others.
 
-        Raises Invalid where the administrator has not provided for it.
+        Raises Unverifiable where the administrator has not provided for it.
         """
         with self._lock:
             self._prepare()
@@ -59,7 +59,7 @@ class Keyless:
 
     def _prepare(self) -> Any:
         if self._file is None:
-            raise Invalid(
+            raise Unverifiable(
                 "To verify a sigstore identity podpin needs a trusted root; the administrator can give one by "
                 "--sigstore-trusted-root."
             )
@@ -67,7 +67,7 @@ class Keyless:
             from sigstore.models import TrustedRoot
             from sigstore.verify import Verifier
         except ImportError:
-            raise Invalid(
+            raise Unverifiable(
                 "To verify a sigstore identity podpin needs the package sigstore; the administrator can install "
                 "podpin[sigstore]."
             ) from None
@@ -79,7 +79,7 @@ class Keyless:
                 self._seen = seen
         except Exception as error:
             self._seen = None
-            raise Invalid(
+            raise Unverifiable(
                 f"The trusted root in {self._file}, which --sigstore-trusted-root names, cannot be read; the "
                 "administrator should put the trusted_root.json of a sigstore there."
             ) from error

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
-from podpin.errors import Invalid
+from podpin.errors import Unverifiable
 
 PublicKey: TypeAlias = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
 
@@ -41,15 +41,15 @@ _KINDS: Final = "ECDSA on P-256, P-384 or P-521, RSA from 2048 bits, or Ed25519"
 def load_keys(pem: bytes, where: str) -> tuple[PublicKey, ...]:
     """Read the public keys in a PEM file, all of which must be of a kind that podpin takes.
 
-    `where` names the place for the sentence. Raises Invalid.
+    `where` names the place for the sentence. Raises Unverifiable.
     """
     if b"PRIVATE KEY-----" in pem:
-        raise Invalid(f"{where} holds a private key; put the public one there, as in the file cosign.pub.")
+        raise Unverifiable(f"{where} holds a private key; put the public one there, as in the file cosign.pub.")
     blocks = [found[0] for found in _BLOCK.finditer(pem)]
     if not blocks:
-        raise Invalid(f"{where} holds no public key in PEM; put one there, as in the file cosign.pub.")
+        raise Unverifiable(f"{where} holds no public key in PEM; put one there, as in the file cosign.pub.")
     if len(blocks) > MOST_KEYS:
-        raise Invalid(f"{where} holds more than {MOST_KEYS} public keys; leave only those that are in use.")
+        raise Unverifiable(f"{where} holds more than {MOST_KEYS} public keys; leave only those that are in use.")
     return tuple(_load(block, where) for block in blocks)
 
 
@@ -57,12 +57,14 @@ def _load(block: bytes, where: str) -> PublicKey:
     try:
         key = load_pem_public_key(block)
     except (ValueError, UnsupportedAlgorithm):
-        raise Invalid(f"{where} holds a public key that cannot be read; make it anew with cosign public-key.") from None
+        raise Unverifiable(
+            f"{where} holds a public key that cannot be read; make it anew with cosign public-key."
+        ) from None
     match key:
         case EllipticCurvePublicKey() if key.curve.name in _HASHES:
             return key
         case RSAPublicKey() if key.key_size < SHORTEST_RSA:
-            raise Invalid(
+            raise Unverifiable(
                 f"{where} holds an RSA key of {key.key_size} bits, which is too weak; use {SHORTEST_RSA} or more."
             )
         case RSAPublicKey() if key.key_size <= LONGEST_RSA:
@@ -70,7 +72,7 @@ def _load(block: bytes, where: str) -> PublicKey:
         case Ed25519PublicKey():
             return key
         case _:
-            raise Invalid(f"{where} holds a public key of a kind that podpin does not take; use {_KINDS}.")
+            raise Unverifiable(f"{where} holds a public key of a kind that podpin does not take; use {_KINDS}.")
 
 
 def is_signed_by(key: PublicKey, message: bytes, signature: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""What a version must be besides being chosen: there for the platforms, old enough, and not re-pushed.
+"""What a version must be besides being chosen: there for the platforms, old enough, not re-pushed, and signed.
 
 A policy says which version is the best; these say whether it may be taken yet. One that may not is passed over, and
 the next best is asked. They are asked of a digest that is new to the rollout, never of one that it has taken already.
@@ -14,17 +14,21 @@ from podpin.core.duration import format_duration
 
 if TYPE_CHECKING:
     from podpin.core.image import Facts
+    from podpin.core.spec import Demand
 
 TOO_YOUNG: Final = "TooYoung"
 PLATFORM_MISSING: Final = "PlatformMissing"
 TAG_MOVED: Final = "TagMoved"
+NOT_VERIFIED: Final = "NotVerified"
+CANNOT_VERIFY: Final = "CannotVerify"
 
 
 class Terms(NamedTuple):
     """What is demanded of a new version.
 
     `placement` says which nodes' platforms count where `platforms` are not given (`core.placement`). `named` are the
-    digests that tags have named before, by which a tag that may not move is recognized.
+    digests that tags have named before, by which a tag that may not move is recognized. `verify` are the signatures
+    that are demanded, for an adapter to look at (`core.trust`).
     """
 
     platforms: tuple[str, ...] = ()
@@ -32,6 +36,7 @@ class Terms(NamedTuple):
     min_age: timedelta | None = None
     immutable: bool = False
     named: tuple[tuple[str, str], ...] = ()
+    verify: tuple[Demand, ...] = ()
 
 
 NO_TERMS: Final = Terms()
