@@ -161,7 +161,7 @@ class _Check:
         if signature.form == "simple":
             return Flaw.OLD_LAYOUT
         assert self.keyless is not None, "a demand for an identity has been given what verifies it"
-        return await asyncio.to_thread(self.keyless.flaw_in, signature.bundle, demand)
+        return await asyncio.to_thread(self.keyless.flaw_in, signature, demand)
 
 
 def _fingerprint(checks: Iterable[_Check], access: Access) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from podpin.core.trust import Flaw
+from podpin.core.trust import Flaw, Signature
 from podpin.errors import Unverifiable
 
 if TYPE_CHECKING:
@@ -39,8 +39,12 @@ class Keyless:
             self._prepare()
             return str(self._seen)
 
-    def flaw_in(self, bundle: bytes, demand: SigstoreDemand) -> Flaw | None:
-        """What is wrong with who signed this bundle's envelope, or None. What the envelope says is not looked at."""
+    def flaw_in(self, signature: Signature, demand: SigstoreDemand) -> Flaw | None:
+        """What is wrong with who signed this bundle's envelope, or None. What the envelope says is not looked at.
+
+        But it is made sure that the package has read the same in it: a document that two readers take for two
+        different ones would be verified as the one and believed as the other.
+        """
         with self._lock:
             verifier = self._prepare()
             from sigstore.errors import Error
@@ -48,13 +52,13 @@ class Keyless:
 
             policy = _Signer(demand)
             try:
-                verifier.verify_dsse(Bundle.from_json(bundle), policy)
+                read = verifier.verify_dsse(Bundle.from_json(signature.bundle), policy)
             except Error:
                 pass
             except Exception:
                 return Flaw.UNREADABLE  # it is a stranger's, and the reader may stumble in any way
             else:
-                return None
+                return None if read == (signature.payload_type, signature.payload) else Flaw.UNREADABLE
             return Flaw.ANOTHER_SIGNER if policy.refused else Flaw.UNPROVEN
 
     def _prepare(self) -> Any:
