@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from podpin.adapters.registry.client import RegistryClient
+from podpin.adapters.signatures import Verifier
 from podpin.clock import now
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.policy import NO_TIMES, Choice, choose, dated, explain, limit_of, needs_tags, needs_times
@@ -102,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--explain", action="store_true", help="say why not the others")
     add("-o", "--output", choices=("text", "json"), default="text", help="how to print the answer (default: text)")
     add("--docker-config", metavar="FILE", help="credentials, as docker login writes them (default: none)")
+    add(
+        "--public-key",
+        metavar="SECRET=FILE",
+        action="append",
+        default=[],
+        help="the public key that verify finds in this Secret; repeatable",
+    )
+    add("--sigstore-trusted-root", metavar="FILE", type=Path, help="trusted_root.json to verify identities by")
     add("--ca", metavar="FILE", help="certificates in PEM to trust for this registry")
     add("--insecure-registry", metavar="HOST[:PORT]", action="append", default=[], help="speak plain HTTP to it")
     return parser
@@ -167,7 +176,15 @@ async def _answer(image: ImageSpec, given: argparse.Namespace) -> dict[str, Any]
     answer: dict[str, Any] = {"repository": str(repository), "tag": None, "digest": None, "image": None}
     registry = RegistryClient(insecure_hosts=frozenset(given.insecure_registry))
     try:
-        look = _Look(registry, repository, _access(given), image, asks=given.tags is None, describes=given.explain)
+        look = _Look(
+            registry,
+            repository,
+            _access(given),
+            image,
+            trusted_root=given.sigstore_trusted_root,
+            asks=given.tags is None,
+            describes=given.explain,
+        )
         tags: Sequence[str] = ()
         if needs_tags(image.selection):
             tags = await look.list() if look.asks else _tags_in(_read(given.tags))
@@ -194,17 +211,19 @@ class _Look:
         access: Access,
         image: ImageSpec,
         *,
+        trusted_root: Path | None,
         asks: bool,
         describes: bool,
     ) -> None:
         self.asks = asks
         self._describes = describes
         self._registry, self._repository, self._access = registry, repository, access
+        self._verifier = Verifier(registry, trusted_root)
         self._image = image
         self._times: Mapping[str, datetime] = NO_TIMES
         self._passed: dict[str, str] = {}
-        if not asks and (needs_times(image.selection) or image.platforms or image.min_age):
-            raise Refused("newest, platforms and minAge are asked of a registry: leave out --tags")
+        if not asks and (needs_times(image.selection) or image.platforms or image.min_age or image.verify):
+            raise Refused("newest, platforms, minAge and verify are asked of a registry: leave out --tags")
 
     async def list(self) -> tuple[str, ...]:
         return await self._registry.list_tags(self._repository, self._access)
@@ -223,18 +242,28 @@ class _Look:
                 return {"reason": self._reason() if self._passed else found.message}
             if not self.asks or found.tag is None:
                 return self._told(found, found.digest, None)
-            terms = Terms(platforms=self._image.platforms, min_age=self._image.min_age)
+            image = self._image
+            terms = Terms(platforms=image.platforms, min_age=image.min_age, verify=image.verify)
             if terms == NO_TERMS and not self._describes:
                 digest = await self._registry.resolve(self._repository, found.tag, self._access)
                 return self._told(found, digest, None)
             digest, facts = await self._facts(found.tag)
-            objection = object_to(terms, terms.platforms, f"tag {found.tag}", facts, now())
+            objection = await self._objection(terms, found.tag, digest, facts)
             if objection is None:
                 return self._told(found, digest, facts)
-            self._passed[found.tag] = objection.message
+            self._passed[found.tag] = objection
             if not tags:
                 break
         return {"reason": self._reason()}
+
+    async def _objection(self, terms: Terms, tag: str, digest: str, facts: Facts) -> str | None:
+        name = f"tag {tag}"
+        objection = object_to(terms, terms.platforms, name, facts, now())
+        if objection is not None:
+            return objection.message
+        if not terms.verify:
+            return None
+        return await self._verifier.verify(self._repository, digest, self._access, terms.verify, name=name)
 
     def _reason(self) -> str:
         """Why not even the best one is taken."""
@@ -270,14 +299,22 @@ class _Look:
 
 def _access(given: argparse.Namespace) -> Access:
     ca = _read(given.ca).encode() if given.ca else None
+    keys = tuple(_public_key(pair) for pair in given.public_key)
     if given.docker_config is None:
-        return Access(ca=ca)
+        return Access(ca=ca, keys=keys)
     data = {".dockerconfigjson": _read(given.docker_config).encode()}
     try:
         keyring = Keyring.of_secrets([SecretData(given.docker_config, "kubernetes.io/dockerconfigjson", data)])
     except KeyringInvalid as error:
         raise Refused(str(error)) from None
-    return Access(keyring, ca)
+    return Access(keyring, ca, keys)
+
+
+def _public_key(pair: str) -> tuple[str, bytes]:
+    name, _, path = pair.partition("=")
+    if not name or not path:
+        raise Refused(f"--public-key must be SECRET=FILE, not {pair!r}")
+    return name, _read(path).encode()
 
 
 def _tags_in(text: str) -> list[str]:

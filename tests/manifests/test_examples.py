@@ -5,13 +5,17 @@ What is changed for the test is the registry's name, and of the fixed digests th
 
 from __future__ import annotations
 
+import json
 import re
+import textwrap
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from tests.adapters.signatures.signing import BUNDLE, bundle, index_of, pem, statement
 from tests.cluster.images import push_app
+from tests.cluster.registry import OCI_INDEX, OCI_MANIFEST, sha256
 from tests.e2e.program import Program
 from tests.manifests.installed import ACCOUNT, CRD, GROUPS, MANIFESTS, Rollout
 
@@ -33,6 +37,7 @@ TAGS = {
     "orders": ("2.1.0",),
     "search": ("3.0.0",),
     "worker": ("stable",),
+    "payments": ("1.2.0",),
     "site": ("main-3f2a9c1", "topic-9999999"),
     "reports": ("main-1041-3f2a9c1", "topic-2000-0000000"),
 }
@@ -145,11 +150,37 @@ def test_it_runs_where_its_images_are(stage: Cluster, namespace: str, example: P
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images), images
 
 
+def sign(registry: Registry, repository: str, digest: str) -> None:
+    """Sign an image with the tests' own key, as cosign does where a registry keeps no list of referrers."""
+    content = json.dumps(bundle(statement(digest))).encode()
+    config, layer = (
+        {"mediaType": kind, "digest": registry.put_blob(repository, blob), "size": len(blob)}
+        for kind, blob in (("application/vnd.oci.empty.v1+json", b"{}"), (BUNDLE, content))
+    )
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 2}
+    listed = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": BUNDLE,
+        "config": config,
+        "layers": [layer],
+    }
+    body = json.dumps({**listed, "subject": subject}).encode()
+    found = registry.put_manifest(repository, sha256(body), body, OCI_MANIFEST)
+    entry = {"mediaType": OCI_MANIFEST, "digest": found, "size": len(body), "artifactType": BUNDLE}
+    registry.put_manifest(repository, digest.replace(":", "-"), index_of(entry), OCI_INDEX)
+
+
 def with_images(text: str, registry: Registry) -> str:
     """The example with the test cluster's registry, in which everything is that it names."""
     for repository in sorted(set(re.findall(rf"{HOST}/([a-z/]+)", text))):
         tags = TAGS.get(repository.rpartition("/")[2], ("1",))
         digests = [push_app(registry, repository, tag, created=BUILT) for tag in tags]
+        if "publicKey:" in text:
+            for digest in digests:
+                sign(registry, repository, digest)
+            ours = textwrap.indent(pem(), " " * 10).strip()
+            text = re.sub(r"-----BEGIN PUBLIC KEY-----[^-]+-----END PUBLIC KEY-----", ours, text)
         text = re.sub(rf"({HOST}/{repository}:\S+@)sha256:[0-9a-f]{{64}}", rf"\g<1>{digests[0]}", text)
         text = re.sub(r'(digest: \{value: )"sha256:[0-9a-f]{64}"', rf'\g<1>"{digests[0]}"', text)
     return text.replace(HOST, registry.address)

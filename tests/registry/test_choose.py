@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import bcrypt
 import pytest
+from tests.adapters.registry.scripted import digest_of
+from tests.adapters.signatures.signing import VECTORS
 from tests.registry.conftest import blob, image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.registry.conftest import StartRegistry
+    from tests.registry.conftest import RealRegistry, StartRegistry
 
 pytestmark = pytest.mark.cluster
 
@@ -87,3 +89,50 @@ async def test_build_time_and_platform_come_from_the_image(start_registry: Start
     code, out, _ = await podpin_choose(*question, "--min-age", "8760h")
     assert code == 1
     assert json.loads(out)["reason"] == "Tag 09bc was built less than 8760h ago."
+
+
+SIGNED = """
+kind: ImageRollout
+spec:
+  images:
+  - container: app
+    repository: {host}/app
+    policy: {{alphabetical: {{}}}}
+    verify: [{{cosign: {{publicKeySecret: shop-cosign}}}}]
+  workload: {{kind: Deployment, template: {{spec: {{containers: [{{name: app}}]}}}}}}
+"""
+
+
+async def put(registry: RealRegistry, name: str, tag: str) -> str:
+    """Push an image that cosign has signed, and its signature. Returns the image's digest."""
+    made = VECTORS["signed"][name]
+    contents = [made["image"], *reversed(made["manifests"].values())]  # what others refer to comes first
+    async with registry._session() as session:
+        for content in (name, "{}", *made["blobs"].values()):
+            await registry._push_blob(session, "app", content.encode())
+        for content, place in zip(contents, (tag, *reversed(made["manifests"])), strict=True):
+            headers = {"Content-Type": json.loads(content)["mediaType"]}
+            url = f"/v2/app/manifests/{place}"
+            async with session.put(url, data=content.encode(), headers=headers) as answer:
+                assert answer.status == 201, await answer.text()
+    return digest_of(made["image"].encode())
+
+
+async def test_what_is_not_signed_is_passed_over(start_registry: StartRegistry, tmp_path: Path) -> None:
+    registry = await start_registry()
+    digests = {tag: await put(registry, name, tag) for tag, name in (("a", "rsa-2048 bundle"), ("b", "ed25519 bundle"))}
+    await registry.push("app", "c", image("unsigned"))
+    file = tmp_path / "rollout.yaml"
+    file.write_text(SIGNED.format(host=registry.host))
+    question = ("-f", str(file), "--insecure-registry", registry.host, "--explain", "-o", "json")
+    for tag, key in (("a", "rsa-2048"), ("b", "ed25519")):
+        public = tmp_path / "cosign.pub"
+        public.write_text(VECTORS["keys"][key])
+        code, out, _ = await podpin_choose(*question, "--public-key", f"shop-cosign={public}")
+        assert code == 0
+        answer = json.loads(out)
+        assert (answer["tag"], answer["digest"]) == (tag, digests[tag])
+        assert answer["passedOver"]["c"].startswith("tag c has no signature, and must be signed by the key in Secret")
+    code, out, err = await podpin_choose(*question)
+    assert (code, out) == (1, "")
+    assert "The public key in Secret shop-cosign, which verify names, is not at hand" in err

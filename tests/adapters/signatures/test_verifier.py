@@ -131,7 +131,7 @@ async def test_a_key_from_a_secret(registry: Scripted, verifier: Verifier) -> No
     assert await verifier.verify(registry.app, digest, good, (demand,), name="it") is None
     said = await verifier.verify(registry.app, digest, bad, (demand,), name="it")
     assert said == "it is signed, but not by the key in Secret shop-cosign"
-    with pytest.raises(Unverifiable, match="Secret shop-cosign was not read"):
+    with pytest.raises(Unverifiable, match="in Secret shop-cosign, which verify names, is not at hand"):
         await verifier.verify(registry.app, digest, ANYBODY, (demand,), name="it")
 
 

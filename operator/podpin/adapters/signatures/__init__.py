@@ -74,7 +74,7 @@ class Verifier:
             )
         pem = dict(access.keys).get(name)
         if pem is None:
-            raise Unverifiable(f"Secret {name} was not read, which spec.images[].verify names.")
+            raise Unverifiable(f"The public key in Secret {name}, which verify names, is not at hand.")
         return _Check(demand, load_keys(pem, f"The key cosign.pub of Secret {name}"))
 
     async def _unmet(
