@@ -91,7 +91,8 @@ def _key(*parts: object) -> str:
 def _requirements() -> list[str]:
     """What pip needs to have at hand to build and install podpin."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    return sorted([*project["project"]["dependencies"], *project["build-system"]["requires"]])
+    extras = [one for extra in project["project"]["optional-dependencies"].values() for one in extra]
+    return sorted([*project["project"]["dependencies"], *extras, *project["build-system"]["requires"]])
 
 
 def _constraints() -> Path:

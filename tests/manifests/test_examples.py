@@ -144,6 +144,8 @@ def test_it_runs_where_its_images_are(stage: Cluster, namespace: str, example: P
     stage.kubectl("apply", "-n", namespace, "--validate=strict", "-f", "-", stdin=yaml.safe_dump_all([body, *rest]))
     rollout = Rollout(stage, namespace, body["metadata"]["name"])
     rollout.wait("it to be ready", lambda _: rollout.condition("Ready").get("status") == "True", 90)
+    if "verify:" in text:
+        assert rollout.condition("Verified")["status"] == "True"
     deployment = stage.kubectl.get("deployment", rollout.name, "-n", namespace)
     pod = deployment["spec"]["template"]["spec"]
     images = [one["image"] for one in (*pod["containers"], *pod.get("initContainers", ()))]

@@ -104,7 +104,11 @@ def parse_bundle(body: bytes) -> Signature | None:
     bundle = _object(body)
     envelope = bundle.get("dsseEnvelope")
     material = bundle.get("verificationMaterial")
-    if bundle.get("mediaType") not in BUNDLE_TYPES or not isinstance(envelope, dict) or not isinstance(material, dict):
+    if (
+        _text(bundle.get("mediaType")) not in BUNDLE_TYPES
+        or not isinstance(envelope, dict)
+        or not isinstance(material, dict)
+    ):
         return None
     payload, kind, signatures = (
         _bytes_of(envelope.get("payload")),
@@ -133,7 +137,7 @@ def flaw_in(signature: Signature, digest: str) -> Flaw | None:
         return None if same else Flaw.ANOTHER_IMAGE
     if (
         signature.payload_type != _STATEMENT_PAYLOAD
-        or content.get("_type") not in _STATEMENT_TYPES
+        or _text(content.get("_type")) not in _STATEMENT_TYPES
         or content.get("predicateType") != SIGN_PREDICATE
     ):
         return Flaw.NO_SIGNATURE
@@ -203,6 +207,10 @@ def _object(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _bytes_of(text: Any) -> bytes | None:

@@ -212,6 +212,8 @@ REFUSED: dict[str, tuple[Put, str]] = {
     "a bundle with a certificate and our key's signature for another image": (
         as_referrer(lambda digest: bundle(statement(OTHER), verificationMaterial={"certificate": {}})), COPY),
     "a bundle of version 0.1": (as_referrer(lambda digest: bundle(statement(digest), mediaType="application/vnd.dev.sigstore.bundle+json;version=0.1")), UNREADABLE),
+    "a bundle whose type is a list": (as_referrer(lambda digest: bundle(statement(digest), mediaType=[])), UNREADABLE),
+    "a statement whose type is an object": (as_referrer(lambda digest: bundle(statement(digest, _type={}))), ATTESTED),
     "a bundle that is no JSON": (as_referrer(lambda digest: b"nonsense"), UNREADABLE),
     "a bundle that is a list": (as_referrer(lambda digest: [1]), UNREADABLE),
     "JSON nested without end": (as_referrer(lambda digest: b"[" * 100_000), UNREADABLE),
