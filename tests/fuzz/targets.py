@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from yarl import URL
 
 from podpin.adapters.registry.challenge import parse_challenges
-from podpin.adapters.registry.manifest import prove_manifest, read_object
+from podpin.adapters.registry.manifest import descriptors_in, prove_manifest, read_object
 from podpin.adapters.registry.paging import next_page
+from podpin.adapters.signatures.keys import is_signed_by, load_keys
 from podpin.core.hooks import SOURCES, NotUnderstood, read
 from podpin.core.image import children_of, facts_of, pick
 from podpin.core.keyring import Keyring, KeyringInvalid, SecretData
@@ -24,13 +25,20 @@ from podpin.core.reference import ReferenceInvalid, parse_pin, parse_reference, 
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
 from podpin.core.spec import NewestPolicy, Policy, Selection
 from podpin.core.status import parse_status, render_status
-from podpin.errors import Untrusted
+from podpin.core.trust import flaw_in, parse_bundle, parse_simple
+from podpin.errors import Untrusted, Unverifiable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 HERE: Final = URL("https://registry.example.com/v2/shop/web/tags/list")
 FORM: Final = "application/x-www-form-urlencoded"
+KEY: Final = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7pBlkILi/WN1X8FiQTlZBK2/GlQD
+Ol9bn1iDaSE8B5Eu+uccNndQid2Nmgp8mrTWhT2XhZbshUGMDSDx/6jwvw==
+-----END PUBLIC KEY-----
+"""
+(OURS,) = load_keys(KEY.encode(), "It")
 KINDS: Final = (
     None,
     "application/vnd.oci.image.index.v1+json",
@@ -130,6 +138,17 @@ def hooks(data: bytes) -> None:
                 assert parse_repository(f"registry.example.com/{notice.path}").path == notice.path
 
 
+def signatures(data: bytes) -> None:
+    """What is found beside images as signatures, and public keys: none of it is ever one of ours."""
+    for descriptor in (*descriptors_in(data), *descriptors_in(data, "layers")):
+        assert descriptor.digest.startswith("sha256:")
+    for found in (parse_bundle(data), parse_simple(data, {"dev.cosignproject.cosign/signature": "AAAA"})):
+        assert found is None or flaw_in(found, f"sha256:{'f' * 64}") is not None
+        assert found is None or not is_signed_by(OURS, found.message, found.signature)
+    with contextlib.suppress(Unverifiable):
+        assert load_keys(data, "It")
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "references": references,
     "challenges": challenges,
@@ -139,6 +158,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "pull-secrets": pull_secrets,
     "objects": objects,
     "hooks": hooks,
+    "signatures": signatures,
 }
 
 HOOKS: Final = (
@@ -179,4 +199,14 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
         b'{"conditions":[],"stable":{"release":"a","images":[],"since":"2026-01-01T00:00:00Z"},"replicas":1}',
     ),
     "hooks": tuple(bytes([number]) + seed for number in range(len(SOURCES)) for seed in HOOKS),
+    "signatures": (
+        (
+            b'{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{}},'
+            b'"dsseEnvelope":{"payload":"eyJfdHlwZSI6IHt9fQ==","payloadType":"application/vnd.in-toto+json",'
+            b'"signatures":[{"sig":"AAAA"}]}}'
+        ),
+        b'{"critical":{"image":{"docker-manifest-digest":"sha256:1"},"type":"cosign container image signature"}}',
+        b'{"layers":[{"digest":"sha256:' + b"a" * 64 + b'","platform":{"os":"linux"},"annotations":{"a":"b"}}]}',
+        KEY.encode(),
+    ),
 }
