@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.adapters.signatures.signing import pem
 from tests.cluster.application import architecture, other_architecture
+from tests.cluster.signatures import sign
 
 from podpin.clock import now
 
@@ -87,6 +89,34 @@ def test_a_tag_that_was_pushed_again_is_refused_where_tags_are_immutable(stage: 
     stage.push("1.0.1")
     stage.look()
     stage.until_stable("1.0.1")
+    assert len(stage.templates()) == 2
+
+
+def test_a_version_is_taken_when_it_is_signed_with_the_key_in_the_secret(stage: Stage) -> None:
+    demanded = image(stage, verify=[{"cosign": {"publicKeySecret": "cosign"}}])
+    first = stage.push("1.0.0")
+    stage.apply(stage.rollout(images=[demanded], workload={"replicas": 1}))
+    stage.until(lambda: stage.condition("Resolved").get("reason") == "SecretMissing", "the user to be told")
+    stage.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cosign"}, "stringData": {"cosign.pub": pem()}}
+    )
+    stage.look()
+    stage.until(lambda: stage.condition("Verified").get("reason") == "NotVerified", "the user to be told")
+    assert "Tag 1.0.0 has no signature" in stage.condition("Verified")["message"]
+    assert stage.templates() == []
+    sign(stage.registry, stage.repository, first)
+    stage.look()
+    stage.until_stable("1.0.0")
+    assert stage.condition("Verified")["status"] == "True"
+    second = stage.push("1.1.0")
+    stage.look()
+    stage.until(lambda: stage.events("NotVerified"), "the warning")
+    assert stage.events("NotVerified")[0]["type"] == "Warning"
+    assert stage.status()["images"][0]["digest"] == first
+    assert stage.condition("Ready")["reason"] == "RolledOut"
+    sign(stage.registry, stage.repository, second)
+    stage.look()
+    stage.until_stable("1.1.0")
     assert len(stage.templates()) == 2
 
 

@@ -5,7 +5,6 @@ What is changed for the test is the registry's name, and of the fixed digests th
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 import uuid
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.adapters.signatures.signing import BUNDLE, bundle, index_of, pem, statement
+from tests.adapters.signatures.signing import pem
 from tests.cluster.images import push_app
-from tests.cluster.registry import OCI_INDEX, OCI_MANIFEST, sha256
+from tests.cluster.signatures import sign
 from tests.e2e.program import Program
 from tests.manifests.installed import ACCOUNT, CRD, GROUPS, MANIFESTS, Rollout
 
@@ -150,27 +149,6 @@ def test_it_runs_where_its_images_are(stage: Cluster, namespace: str, example: P
     pod = deployment["spec"]["template"]["spec"]
     images = [one["image"] for one in (*pod["containers"], *pod.get("initContainers", ()))]
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images), images
-
-
-def sign(registry: Registry, repository: str, digest: str) -> None:
-    """Sign an image with the tests' own key, as cosign does where a registry keeps no list of referrers."""
-    content = json.dumps(bundle(statement(digest))).encode()
-    config, layer = (
-        {"mediaType": kind, "digest": registry.put_blob(repository, blob), "size": len(blob)}
-        for kind, blob in (("application/vnd.oci.empty.v1+json", b"{}"), (BUNDLE, content))
-    )
-    subject = {"mediaType": OCI_MANIFEST, "digest": digest, "size": 2}
-    listed = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": BUNDLE,
-        "config": config,
-        "layers": [layer],
-    }
-    body = json.dumps({**listed, "subject": subject}).encode()
-    found = registry.put_manifest(repository, sha256(body), body, OCI_MANIFEST)
-    entry = {"mediaType": OCI_MANIFEST, "digest": found, "size": len(body), "artifactType": BUNDLE}
-    registry.put_manifest(repository, digest.replace(":", "-"), index_of(entry), OCI_INDEX)
 
 
 def with_images(text: str, registry: Registry) -> str:
