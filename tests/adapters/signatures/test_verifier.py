@@ -381,6 +381,14 @@ async def test_a_flood_of_signatures_costs_no_more_than_its_limit(registry: Scri
     assert len([line for line in registry.asked if "/blobs/" in line]) == 32
 
 
+async def test_a_flood_of_empty_artifacts_costs_no_more_either(registry: Scripted, verifier: Verifier) -> None:
+    digest = put_image(registry)
+    put_referrers(registry, digest, *[artifact(registry, digest, annotations={"n": str(n)}) for n in range(40)])
+    said = await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it")
+    assert "more signatures than podpin looks at" in str(said)
+    assert len([line for line in registry.asked if "/manifests/sha256:" in line]) == 32
+
+
 async def test_a_flood_in_the_older_layout_costs_no_more_either(registry: Scripted, verifier: Verifier) -> None:
     digest = put_image(registry)
     put_legacy(registry, digest, *[signed(simple(digest, n=n), THEIRS) for n in range(40)], signed(simple(digest)))
@@ -504,11 +512,18 @@ async def test_an_image_without_an_index_is_its_own_platform(
     assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),), name="it") is None
 
 
-@pytest.mark.parametrize("children", [0, 33])
-async def test_an_index_of_no_platforms_or_too_many_has_none_that_is_verified(
-    registry: Scripted, verifier: Verifier, children: int
+ODD_INDEXES = {
+    "no platforms": [],
+    "too many": [{"digest": f"sha256:{number:064x}"} for number in range(65)],
+    "one whose digest podpin does not read": [{"digest": f"sha512:{'a' * 128}"}],
+    "one that is no object": [1],
+}
+
+
+@pytest.mark.parametrize("entries", ODD_INDEXES.values(), ids=ODD_INDEXES)
+async def test_an_index_whose_platforms_cannot_all_be_looked_at_is_not_verified(
+    registry: Scripted, verifier: Verifier, entries: list[Any]
 ) -> None:
-    entries = [{"digest": f"sha256:{number:064x}"} for number in range(children)]
     digest = registry.serves("1", index_of(*entries), INDEX)
     assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject="platform"),), name="it") is not None
     assert len(registry.asked) == 1

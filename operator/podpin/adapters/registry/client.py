@@ -21,6 +21,7 @@ from podpin.adapters.registry.limits import Limits
 from podpin.adapters.registry.manifest import (
     ACCEPT,
     INDEX_TYPES,
+    MOST_DESCRIPTORS,
     Descriptor,
     Manifest,
     descriptors_in,
@@ -255,7 +256,7 @@ class RegistryClient:
         page: URL | None = self._url(errand, f"referrers/{digest}")
         seen: set[URL] = set()
         found: list[Descriptor] = []
-        while page is not None and page not in seen and len(seen) < _REFERRER_PAGES:
+        while page is not None and page not in seen and len(seen) < _REFERRER_PAGES and len(found) < MOST_DESCRIPTORS:
             seen.add(page)
             try:
                 answer = await self._ask("GET", page, errand, _INDEX_HEADERS, self._limits.manifest_bytes, redirects=0)

@@ -30,6 +30,9 @@ IMAGE_TYPES: Final = (
 ACCEPT: Final = ", ".join((*INDEX_TYPES, *IMAGE_TYPES))
 """All that podpin reads. With less, a registry answers an index with one platform's digest, or with 404."""
 
+MOST_DESCRIPTORS: Final = 1024
+"""Of how many entries of a list podpin takes note, where it is looking for something in it."""
+
 _SCHEMA_1: Final = frozenset(
     {
         "application/vnd.docker.distribution.manifest.v1+json",
@@ -80,9 +83,9 @@ def read_object(body: bytes) -> dict[str, Any] | None:
 
 
 def descriptors_in(body: bytes, key: str = "manifests") -> list[Descriptor]:
-    """What a document lists under `manifests`, or `layers`; entries that cannot be read are left out."""
+    """What a document lists under `manifests`, or `layers`: the first of it, without entries that cannot be read."""
     listed = (read_object(body) or {}).get(key)
-    found = [descriptor_of(entry) for entry in listed] if isinstance(listed, list) else []
+    found = [descriptor_of(entry) for entry in listed[:MOST_DESCRIPTORS]] if isinstance(listed, list) else []
     return [descriptor for descriptor in found if descriptor is not None]
 
 

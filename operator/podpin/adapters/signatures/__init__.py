@@ -13,8 +13,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from podpin.adapters.registry.manifest import INDEX_TYPES, descriptors_in
-from podpin.adapters.signatures.discovery import MOST_SIGNATURES, Registry, Search
+from podpin.adapters.registry.manifest import INDEX_TYPES, descriptor_of, read_object
+from podpin.adapters.signatures.discovery import Registry, Search
 from podpin.adapters.signatures.keyless import Keyless
 from podpin.core.reference import parse_digest
 from podpin.core.trust import Flaw, Signature, flaw_in, refusal
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from podpin.core.reference import Repository
     from podpin.core.spec import Demand, SigstoreDemand
 
+MOST_PLATFORMS: Final = 64
+"""Of how many manifests an index may consist whose platforms are to be signed; attestations count too."""
 _REMEMBERED: Final = 4096
 
 
@@ -103,13 +105,16 @@ class Verifier:
         manifest = await self._registry.manifest(repository, digest, access)
         children = [digest]
         if manifest.media_type in INDEX_TYPES:
+            listed = (read_object(manifest.body) or {}).get("manifests", [])
+            if len(listed) > MOST_PLATFORMS:
+                return dict.fromkeys(checks, Flaw.TOO_MANY)
+            found = [descriptor_of(entry) for entry in listed]
+            if None in found:
+                return dict.fromkeys(checks, Flaw.UNREADABLE)  # a node may be able to run what podpin cannot name
             # Buildkit's attestations are children of no platform.
-            listed = descriptors_in(manifest.body)
-            children = list(dict.fromkeys(child.digest for child in listed if child.platform != "unknown/unknown"))
-        if len(children) > MOST_SIGNATURES:
-            return dict.fromkeys(checks, Flaw.TOO_MANY)
+            children = [child.digest for child in found if child is not None and child.platform != "unknown/unknown"]
         unmet: dict[_Check, Flaw] = dict.fromkeys(checks, Flaw.MISSING) if not children else {}
-        for child in children:
+        for child in dict.fromkeys(children):
             for check, flaw in (await self._unmet_by(repository, child, access, checks)).items():
                 unmet[check] = max(unmet.get(check, Flaw.MISSING), flaw)
         return unmet

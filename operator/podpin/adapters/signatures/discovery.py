@@ -88,7 +88,7 @@ class Search:
                         return
         manifest = await self._tagged(legacy_tag(self._digest))
         if manifest is not None:
-            async for found in self._layers(manifest):
+            async for found in self._layers(manifest, counted=False):
                 yield found
 
     async def _referrers(self) -> tuple[Descriptor, ...]:
@@ -110,23 +110,25 @@ class Search:
         if self._looked >= MOST_SIGNATURES:
             yield Flaw.TOO_MANY
             return
+        self._looked += 1
         manifest = await _if_readable(self._registry.manifest(self._repository, digest, self._access))
         target = descriptor_of((read_object(manifest.body) or {}).get("subject")) if manifest is not None else None
         if manifest is None or target is None or target.digest != self._digest:
-            self._looked += 1
             yield Flaw.UNREADABLE
             return
-        async for found in self._layers(manifest):
+        async for found in self._layers(manifest, counted=True):
             yield found
 
-    async def _layers(self, manifest: Manifest) -> AsyncIterator[Signature | Flaw]:
+    async def _layers(self, manifest: Manifest, *, counted: bool) -> AsyncIterator[Signature | Flaw]:
+        """The signatures in a manifest, of which the first may have been counted with it."""
         for layer in descriptors_in(manifest.body, "layers"):
             if layer.media_type != SIMPLE_SIGNING and layer.media_type not in BUNDLE_TYPES:
                 continue
-            if self._looked >= MOST_SIGNATURES:
+            if not counted and self._looked >= MOST_SIGNATURES:
                 yield Flaw.TOO_MANY
                 return
-            self._looked += 1
+            self._looked += not counted
+            counted = False
             yield await self._read(layer) or Flaw.UNREADABLE
 
     async def _read(self, layer: Descriptor) -> Signature | None:
