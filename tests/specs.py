@@ -50,6 +50,9 @@ def full() -> Json:
     spec["images"].append(
         {"container": "setup", "repository": "quay.io/x/y__z", "policy": {"digest": {"value": DIGEST}}}
     )
+    spec["images"][0] |= {"platforms": ["linux/amd64"], "minAge": "30m", "immutableTags": True}
+    for other in spec["images"][1:]:
+        other["immutableTags"] = False
     spec["images"][1]["verify"] = [
         {"cosign": {"publicKeySecret": "envoy-cosign"}, "subject": "index"},
         {"cosign": {"publicKey": f"{PEM}\n{PEM}"}, "subject": "platform"},

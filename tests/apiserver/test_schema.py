@@ -59,6 +59,7 @@ def test_the_api_server_finds_nothing_to_object_to(kubectl: Kubectl) -> None:
 def test_what_is_left_out_is_filled_in(kubectl: Kubectl) -> None:
     assert stored(kubectl, good(), "defaults") == {
         **good(),
+        "images": [{**good()["images"][0], "immutableTags": False}],
         "registry": {"interval": "5m"},
         "suspend": False,
         "rollout": {"progressDeadline": "10m", "bakeTime": "30s"},
@@ -76,7 +77,7 @@ def test_a_null_is_as_good_as_nothing(kubectl: Kubectl) -> None:
     spec["images"][0]["policy"]["tag"] = None
     spec["workload"] |= {"replicas": None, "selector": None, "strategy": None}
     kept = stored(kubectl, spec, "nulls")
-    assert kept["images"] == good()["images"]
+    assert kept["images"] == [{**good()["images"][0], "immutableTags": False}]
     assert "replicas" not in kept["workload"]
 
 
