@@ -143,6 +143,7 @@ def test_nothing_that_fits_is_said_with_its_own_status(
         (("-f", "-", "--tags", "-"), 2, "only one of -f and --tags can be standard input"),
         (("-f", "/none/x.yaml"), 2, "/none/x.yaml cannot be read: No such file or directory"),
         (("shop/web", "--tag", "1", "--tags", "-"), 2, "this policy does not choose among tags: leave out --tags"),
+        (("shop/web", "--newest", "--limit", "0"), 1, "should be greater than or equal to 1"),
         (("shop/web", "--newest", "--tags", "-"), 2, "newest, platforms, minAge and verify are asked of a registry"),
         (("shop/web", "--semver", "1", "--min-age", "5m", "--tags", "-"), 2, "leave out --tags"),
         (("shop/web", "--semver", "1", "--public-key", "k"), 2, "--public-key must be SECRET=FILE, not 'k'"),

@@ -29,13 +29,12 @@ from podpin.core.spec import (
     TagsSpec,
 )
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
+from podpin.inquiry import Failed, Found
 from podpin.poller import (
     FIRST_BACKOFF,
     MOST_LOOKS,
     MOST_LOOKS_PER_HOST,
     AccessSource,
-    Failed,
-    Found,
     Look,
     Poller,
     Wish,
@@ -106,6 +105,8 @@ class FakeRegistry:
     delay: Callable[[Request], float] = lambda _: 0.01
     facts: dict[str, Facts] = field(default_factory=dict)
     inspected: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
+    """Tags that are there, and not in the list."""
     requests: list[Request] = field(default_factory=list)
     under_way: Counter[str] = field(default_factory=Counter)
     most_under_way: Counter[str] = field(default_factory=Counter)
@@ -126,7 +127,7 @@ class FakeRegistry:
         await self._answer(Request(now(), "list", repository, None, access, None))
         if repository not in self.digests:
             raise NotFound(f"Repository {repository} does not exist.")
-        return tuple(self.digests[repository])
+        return tuple(name for name in self.digests[repository] if name not in self.hidden)
 
     async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
         await self._answer(Request(now(), "head", repository, tag, access, known))
@@ -138,7 +139,9 @@ class FakeRegistry:
         await self._answer(Request(now(), "exists", repository, digest, access, None))
         return digest in self.digests.get(repository, {}).values()
 
-    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
+    async def inspect(
+        self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = (), *, briefly: bool = False
+    ) -> Facts:
         self.inspected.append((digest, tuple(wanted)))
         await asyncio.sleep(0)
         failure = self.failure(Request(now(), "inspect", repository, digest, access, None))
@@ -1235,12 +1238,105 @@ async def test_a_version_without_a_platform_of_the_nodes_is_passed_over_for_the_
 
 
 @story
-async def test_where_the_nodes_are_not_known_no_platform_is_demanded(world: World) -> None:
-    world.placements["anywhere"] = Unavailable("the API server does not answer")
+async def test_where_no_node_is_known_no_platform_is_demanded(world: World) -> None:
+    world.placements["anywhere"] = ()
     world.registry.built("1.0.0", 60, platforms=AMD)
     world.follow(ONE, semver("*"), terms=Terms(placement="anywhere"))
     await asyncio.sleep(1)
     assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_nodes_that_cannot_be_read_let_nothing_through_and_are_read_again_soon(world: World) -> None:
+    world.placements["anywhere"] = Unavailable("the API server does not answer")
+    world.registry.built("1.0.0", 60, platforms=AMD)
+    world.follow(ONE, semver("*"), terms=Terms(placement="anywhere"))
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "NodesUnknown"
+    world.placements["anywhere"] = AMD
+    await asyncio.sleep(15)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_where_the_registry_does_not_show_the_platforms_the_nodes_are_left_to_find_out(world: World) -> None:
+    world.placements["anywhere"] = BOTH
+    world.registry.built("1.0.0", 60, platforms=AMD)
+    world.registry.failure = lambda request: Unavailable("blobs are elsewhere") if request.what == "inspect" else None
+    world.follow(ONE, semver("*"), terms=Terms(placement="anywhere"))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+    world.registry.push(WEB, "1.1.0")
+    await asyncio.sleep(INTERVAL * 1.5)  # and the schedule is as it was
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_what_one_holds_unjudged_is_not_handed_to_another(world: World) -> None:
+    world.placements["anywhere"] = BOTH
+    world.registry.built("1.0.0", 60, platforms=BOTH)
+    world.registry.built("1.1.0", 60, platforms=AMD)
+    terms = Terms(placement="anywhere")
+    world.follow(ONE, semver("*"), terms=terms, chosen="1.1.0", known=digest_of("1.1.0"))
+    await asyncio.sleep(1)
+    world.follow(TWO, semver("*"), terms=terms)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+    outcome = world.outcome(TWO)
+    assert isinstance(outcome, Found)
+    assert outcome.tag == "1.0.0"
+
+
+@story
+async def test_who_looks_closely_keeps_nobody_else_waiting(world: World) -> None:
+    for minor in range(30):
+        world.registry.built(f"1.{minor}.0", 60, platforms=AMD)
+    world.registry.delay = lambda _: 1.0
+    world.follow(ONE, semver("*"), terms=Terms(platforms=("linux/arm64",)), tags=TagsSpec(limit=250))
+    world.follow(TWO, tag("1.0.0"))
+    await asyncio.sleep(1.5)
+    assert world.outcome(TWO) == Found("1.0.0", digest_of("1.0.0"))
+    assert world.look(ONE) is None
+    await asyncio.sleep(2)
+    asked = world.poller.look_now(TWO)
+    await asyncio.sleep(1.5)
+    look = world.look(TWO)
+    assert look is not None
+    assert look.at >= asked
+
+
+@story
+async def test_a_follower_that_comes_to_look_closely_keeps_what_it_has(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    held: dict[str, Any] = {"chosen": "1.0.0", "known": digest_of("1.0.0")}
+    look = world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE), **held)
+    assert look is not None
+    world.registry.built("1.1.0", 0)
+    await asyncio.sleep(1)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert (outcome.tag, outcome.passed_over and outcome.passed_over.reason) == ("1.0.0", "TooYoung")
+    world.follow(ONE, semver("*"), **held)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_a_registry_that_asks_to_be_left_alone_is_even_when_something_ripens(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.registry.built("1.1.0", 0)
+    world.follow(ONE, semver("*"), terms=Terms(min_age=MINUTE))
+    await asyncio.sleep(1)
+    world.registry.failure = lambda _: Unavailable("429", retry_after=3000)
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    world.registry.requests.clear()
+    await asyncio.sleep(2900)
+    assert world.registry.requests == []
 
 
 @story
@@ -1321,6 +1417,24 @@ async def test_what_is_passed_over_for_good_costs_one_head_per_look_and_wakes_no
     assert [request.what for request in world.registry.requests] == ["list", "head", "head"]
     assert world.registry.inspected == []
     assert world.woken == []
+    assert {request.tag: request.known for request in world.registry.requests if request.tag} == {
+        "1.0.0": digest_of("1.0.0"),
+        "1.1.0": digest_of("1.1.0"),
+    }
+
+
+@story
+async def test_a_tag_that_moved_while_it_was_passed_over_is_refused_where_tags_are_immutable(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    world.registry.built("1.1.0", 0)
+    world.follow(ONE, semver("*"), terms=Terms(immutable=True, min_age=MINUTE))
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "1.1.0", "another")
+    world.registry.facts[digest_of("another")] = Facts(created=clock() - timedelta(days=1))
+    await asyncio.sleep(70)
+    outcome = world.outcome(ONE)
+    assert isinstance(outcome, Found)
+    assert (outcome.tag, outcome.passed_over and outcome.passed_over.reason) == ("1.0.0", "TagMoved")
 
 
 @story
@@ -1511,16 +1625,52 @@ async def test_what_the_status_does_not_tell_yet_is_asked_once(world: World) -> 
     assert len(world.registry.inspected) == 1
 
 
+@pytest.mark.parametrize("error", [Denied("no"), Unavailable("429", retry_after=3000)], ids=["denied", "unavailable"])
+def test_an_image_that_cannot_be_described_is_taken_all_the_same(error: PodpinError) -> None:
+    @story
+    async def tell(world: World) -> None:
+        world.registry.built("1.0.0", 60)
+        world.registry.failure = lambda request: error if request.what == "inspect" else None
+        world.follow(ONE, semver("*"))
+        await asyncio.sleep(1)
+        outcome = world.outcome(ONE)
+        assert isinstance(outcome, Found)
+        assert (outcome.tag, outcome.facts) == ("1.0.0", None)
+        assert world.woken == [ONE]
+        world.registry.failure = lambda _: None
+        world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"), described=False)
+        await asyncio.sleep(INTERVAL * 1.5)
+        outcome = world.outcome(ONE)
+        assert isinstance(outcome, Found)
+        assert outcome.facts is not None
+        assert world.woken == [ONE, ONE]  # the status has not said it yet
+
+    tell()
+
+
 @story
-async def test_an_image_that_cannot_be_described_is_taken_all_the_same(world: World) -> None:
-    world.registry.push(WEB, "1.0.0")
-    world.registry.failure = lambda request: Denied("no") if request.what == "inspect" else None
+async def test_what_an_image_is_stays_known_until_the_status_says_it(world: World) -> None:
+    world.registry.built("1.0.0", 60)
     world.follow(ONE, semver("*"))
-    await asyncio.sleep(1)
+    await asyncio.sleep(INTERVAL * 3)
     outcome = world.outcome(ONE)
-    assert outcome == Found("1.0.0", digest_of("1.0.0"))
+    assert isinstance(outcome, Found)
+    assert outcome.facts is not None
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"), described=True)
+    outcome = world.outcome(ONE)
     assert isinstance(outcome, Found)
     assert outcome.facts is None
+    assert len(world.registry.inspected) == 1
+
+
+@story
+async def test_a_thousand_rollouts_are_told_of_one_image_by_one_question(world: World) -> None:
+    world.registry.built("latest", 60)
+    world.registry.failure = lambda request: Denied("no") if request.what == "inspect" else None
+    for number in range(1000):
+        world.follow(Key("shop", str(number)), tag("latest"))
+    await asyncio.sleep(1)
+    assert len(world.registry.inspected) <= 2
 
 
 # --- newest
@@ -1556,6 +1706,50 @@ async def test_newest_does_not_go_back_where_the_list_has_shrunk(world: World) -
     outcome = world.outcome(ONE)
     assert isinstance(outcome, Failed)
     assert outcome.reason == "TagNotFound"
+
+
+@story
+async def test_newest_keeps_the_chosen_tag_that_only_the_list_lacks(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("b", 10)
+    # After a restart; the status does not say when it was built.
+    world.follow(ONE, NEWEST, chosen="b", known=digest_of("b"))
+    world.registry.hidden.add("b")
+    await asyncio.sleep(1)
+    for _ in range(3):
+        assert world.outcome(ONE) == Found("b", digest_of("b"))
+        world.poller.look_now(ONE)
+        await asyncio.sleep(1)
+
+
+@story
+async def test_newest_asks_once_for_what_cannot_be_read(world: World) -> None:
+    world.registry.built("a", 30)
+    for number in range(20):
+        world.registry.push(WEB, f"odd-{number}")
+    world.registry.failure = lambda request: (
+        Untrusted("schema 1") if request.what == "head" and "odd" in str(request.tag) else None
+    )
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))
+    world.registry.requests.clear()
+    await asyncio.sleep(INTERVAL * 1.5)
+    assert [request.what for request in world.registry.requests] == ["list", "head"]
+
+
+@story
+async def test_newest_does_without_a_tag_that_never_answers(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("b", 10)
+    world.registry.failure = lambda r: Unavailable("500") if r.what == "inspect" and r.tag == digest_of("b") else None
+    world.follow(ONE, NEWEST)
+    world.follow(TWO, tag("a"))
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("RegistryUnavailable", "500")
+    assert world.outcome(TWO) == Found("a", digest_of("a"))
+    await asyncio.sleep(60)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))
 
 
 @story
@@ -1608,8 +1802,13 @@ async def test_newest_dates_a_chosen_tag_anew_that_was_pushed_again(world: World
     await asyncio.sleep(1)
     world.registry.push(WEB, "edge", "older")
     world.registry.facts[digest_of("older")] = Facts(created=clock() - timedelta(minutes=60))
+    world.woken.clear()
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))  # at once, and never the older one
     await asyncio.sleep(INTERVAL * 2.5)
     assert world.outcome(ONE) == Found("a", digest_of("a"))
+    assert world.woken == [ONE]
 
 
 # --- promote
@@ -1636,10 +1835,10 @@ async def test_what_another_rollout_has_proven_is_taken_if_the_repository_has_it
 @story
 async def test_what_is_to_be_promoted_later_leaves_what_there_is(world: World) -> None:
     world.registry.push(WEB, "1.4.2")
-    later = PassedOver("TooYoung", "staging/web has run 1.4.3 for less than 1h", START)
+    later = PassedOver("TooYoung", "the ImageRollout staging/web has run 1.4.3 for less than 1h", START)
     world.follow(ONE, PROMOTE, given=later, chosen="1.4.2", known=digest_of("1.4.2"))
     world.follow(TWO, PROMOTE, given=later)
     await asyncio.sleep(1)
     assert world.outcome(ONE) == Found("1.4.2", digest_of("1.4.2"), later)
-    assert world.outcome(TWO) == Failed("TooYoung", "Staging/web has run 1.4.3 for less than 1h.")
+    assert world.outcome(TWO) == Failed("TooYoung", "The ImageRollout staging/web has run 1.4.3 for less than 1h.")
     assert world.registry.requests == []

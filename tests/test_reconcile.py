@@ -19,7 +19,8 @@ from podpin.core.policy.terms import PassedOver
 from podpin.core.release import record_of
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
-from podpin.poller import AccessSource, Failed, Found, Look, Outcome
+from podpin.inquiry import Failed, Found, Outcome
+from podpin.poller import AccessSource, Look
 from podpin.reconcile import (
     ASK_AGAIN,
     BLIND,
@@ -807,6 +808,20 @@ async def test_what_is_demanded_is_what_is_followed_and_with_which_keys() -> Non
     assert (wish.chosen, wish.known) == (None, None)  # what was taken before proves nothing
 
 
+async def test_what_is_learned_of_an_image_on_trial_waits_for_the_verdict() -> None:
+    world, podpin = await trying()
+    look = world.looks["app"]
+    assert look is not None
+    assert isinstance(look.outcome, Found)
+    facts = Facts(("linux/amd64",), layers=(Layer("sha256:x", 100),))
+    world.looks["app"] = replace(look, outcome=replace(look.outcome, facts=facts))
+    assert await podpin.settle() == []
+    world.become_ready()
+    later(world, 11)
+    assert await podpin.settle() == [f"verdict Stable on {B}", "status"]
+    assert (world.rollout or {})["status"]["images"][0]["sizeBytes"] == 100
+
+
 # --- promotion
 
 
@@ -848,6 +863,64 @@ async def test_what_another_rollout_has_proven_is_what_is_followed() -> None:
     assert podpin.woken == [WEB]
     await podpin.look()
     assert world.followed[-1]["app"].given == Found("1.0.2", digest("d"))
+
+
+async def test_a_source_that_the_watch_has_not_told_of_yet_is_not_taken_for_missing() -> None:
+    world = World()
+    world.apply(promoting())
+    world.others[STAGING] = staging(1, "c")
+    podpin = Podpin(world)
+    await podpin.look()
+    assert world.followed[-1]["app"].given == Found("1.0.1", digest("c"))
+    await podpin.look()
+    assert world.asked["rollout"] == 1
+
+
+async def test_rollouts_that_promote_from_each_other_are_refused() -> None:
+    world = World()
+    world.apply(promoting())
+    podpin = Podpin(world)
+    third = {"promote": {"from": {"namespace": "third", "name": "web"}}}
+    back = {"promote": {"from": {"namespace": "shop", "name": "web"}}}
+    for number, (namespace, policy) in enumerate((("staging", third), ("third", back)), 1):
+        body = staging(number, "c")
+        body["metadata"]["namespace"] = namespace
+        podpin.rollouts.put({**body, "spec": {"images": [{"container": "app", "policy": policy}]}})
+    await podpin.look()
+    given = world.followed[-1]["app"].given
+    assert isinstance(given, Failed)
+    assert given.reason == "SourceInvalid"
+    assert "staging/web promotes from shop/web in its turn" in given.message
+
+
+async def test_how_long_another_must_be_healthy_may_change_without_choosing_anew() -> None:
+    world = World()
+    world.apply(promoting())
+    podpin = Podpin(world)
+    podpin.rollouts.put(staging(1, "c"))
+    world.push("c")
+    await podpin.settle()
+    world.apply(promoting("3h"))
+    await podpin.look()
+    wish = world.followed[-1]["app"]
+    assert wish.known == digest("c")
+    assert wish.given == Found("1.0.1", digest("c"))
+
+
+async def test_a_source_that_is_not_well_is_waited_for() -> None:
+    world = World()
+    world.apply(promoting())
+    podpin = Podpin(world)
+    source = staging(1, "c")
+    ready = {"type": "Ready", "status": "False", "reason": "Degraded", "lastTransitionTime": "2026-03-01T12:00:00Z"}
+    source["status"]["conditions"] = [ready]
+    podpin.rollouts.put(source)
+    await podpin.look()
+    given = world.followed[-1]["app"].given
+    assert isinstance(given, PassedOver)
+    assert given.reason == "SourceDegraded"
+    podpin.rollouts.put(staging(2, "c"))
+    assert podpin.woken == [WEB]
 
 
 SOURCES: dict[str, tuple[dict[str, Any] | None, str]] = {

@@ -115,6 +115,8 @@ def test_who_follows_another_is_woken_by_its_news_alone() -> None:
     rollouts.put(staging(2))
     rollouts.put(staging(2))
     assert woken == [WEB]
+    rollouts.put({**staging(3), "status": {"replicas": 3}})
+    assert woken == [WEB], "that is nothing to those who follow it"
     rollouts.drop(STAGING)
     assert woken == [WEB, WEB]
 

@@ -26,7 +26,8 @@ from podpin.core.release import (
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
 from podpin.errors import Conflict, NotFound
-from podpin.poller import Failed, Found, Look
+from podpin.inquiry import Failed, Found
+from podpin.poller import Look
 from podpin.reconcile import Reconciler
 from podpin.rollouts import Rollouts
 from tests.builders import START, UID, at, container, digest, pod, raw_spec, run, waiting
@@ -59,6 +60,8 @@ class World:
     has: dict[str, bool | Exception] = field(default_factory=dict)
     """Whether the registry has a digest."""
     mount_events: str | None = None
+    others: dict[Key, Json] = field(default_factory=dict)
+    """Other ImageRollouts, as the API server has them."""
 
     fail: dict[str, Exception] = field(default_factory=dict)
     """By method, what is raised instead of doing it."""
@@ -186,6 +189,10 @@ class World:
         if self.rollout is None or self.rollout["metadata"]["uid"] != uid:
             raise NotFound("no such rollout")
 
+    async def other_rollout(self, key: Key) -> Json | None:
+        await self._ask("rollout")
+        return self.others.get(key)
+
     async def whole_release(self, key: Key, release: str) -> Release | None:
         await self._ask("release")
         raw = self.records.get(release)
@@ -299,7 +306,7 @@ class _Cluster:
         )
         self.access, self.write_record, self.judge = world.access, world.write_record, world.judge
         self.apply, self.prune, self.write_status = world.apply_workload, world.prune, world.write_status
-        self.announce, self.confirm = world.announce, world.confirm
+        self.announce, self.confirm, self.rollout = world.announce, world.confirm, world.other_rollout
         self.blind, self.refresh = world.trouble_of, world.refresh
 
 

@@ -24,7 +24,8 @@ from podpin.core.policy.choice import NoMatch
 from podpin.core.policy.terms import NO_TERMS, Terms, object_to
 from podpin.core.reference import ReferenceInvalid, parse_repository, parse_tag, pin
 from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
-from podpin.errors import PodpinError
+from podpin.errors import PodpinError, Unavailable
+from podpin.inquiry import AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _image(given: argparse.Namespace) -> ImageSpec:
     """What the question is about."""
     by_flags = {name: getattr(given, name) for name in ("semver", "numeric", "alphabetical", "newest", "tag")}
-    filters = (given.include, given.extract, given.limit, *given.exclude)
+    filters = (given.include, given.extract, given.limit is not None, *given.exclude)
     closer = (given.min_age, *given.platform)
     if given.filename is not None:
         if given.repository or any(by_flags.values()) or any(filters) or any(closer):
@@ -147,7 +148,7 @@ def _image(given: argparse.Namespace) -> ImageSpec:
             "extract": given.extract,
             "limit": given.limit,
         }
-        raw["tags"] = {name: value for name, value in tags.items() if value}
+        raw["tags"] = {name: value for name, value in tags.items() if value not in (None, [])}
     return parse_image(raw)
 
 
@@ -235,7 +236,7 @@ class _Look:
             names = dated(selection, tags)
             if isinstance(names, NoMatch):
                 return {"reason": names.message}
-            self._times = {tag: built for tag in names if (built := (await self._facts(tag))[1].created) is not None}
+            self._times = {tag: built for tag in names if (built := await self._built(tag)) is not None}
         for _ in range(limit_of(selection)):
             found = choose(selection, [tag for tag in tags if tag not in self._passed], self._times)
             if isinstance(found, NoMatch):
@@ -269,6 +270,16 @@ class _Look:
         """Why not even the best one is taken."""
         why = next(iter(self._passed.values()))
         return f"{why[:1].upper()}{why[1:]}."
+
+    async def _built(self, tag: str) -> datetime | None:
+        """When a tag's image was built, as far as it says so and can be believed."""
+        try:
+            built = (await self._facts(tag))[1].created
+        except Unavailable:
+            raise
+        except PodpinError:
+            return None
+        return built if built is not None and built <= now() + AHEAD else None
 
     async def _facts(self, tag: str) -> tuple[str, Facts]:
         digest = await self._registry.resolve(self._repository, tag, self._access)

@@ -29,39 +29,39 @@ import math
 import random
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from podpin.clock import now
 from podpin.core.hooks.notice import Extent
-from podpin.core.policy import (
-    NO_TIMES,
-    NoMatch,
-    advance,
-    choose,
-    dated,
-    limit_of,
-    needs_registry,
-    needs_tags,
-    needs_times,
-)
+from podpin.core.policy import advance, choose, needs_registry, needs_times
 from podpin.core.policy.choice import Choice
-from podpin.core.policy.tags import TagsInvalid
-from podpin.core.policy.terms import CANNOT_VERIFY, NO_TERMS, NOT_VERIFIED, PassedOver, Terms, moved, object_to
-from podpin.core.semver import RangeInvalid
-from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
+from podpin.core.policy.terms import NO_TERMS, Terms
+from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
+from podpin.inquiry import (
+    Failed,
+    Found,
+    Given,
+    Inquiry,
+    Memory,
+    Outcome,
+    Question,
+    Reasons,
+    Registry,
+    Verifier,
+    failed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from podpin.core.hooks.notice import Notice
-    from podpin.core.image import Facts
     from podpin.core.keyring import Access
     from podpin.core.names import Key
     from podpin.core.reference import Repository
-    from podpin.core.spec import Demand, Selection
+    from podpin.core.spec import Selection
 
 MOST_LOOKS: Final = 64
 """How many looks may be under way before hosts that have one already must wait."""
@@ -74,42 +74,10 @@ LONGEST_WAIT: Final = 3600.0
 """Seconds that a registry may ask us to stay away, where the interval is shorter."""
 FRESH: Final = 2.0
 """Seconds for which an answer also serves a follower that comes after it: at a start, many come for the same."""
-MOST_DATED_AT_ONCE: Final = 4
-"""Into how many tags one look looks at a time to learn when they were built."""
-AHEAD: Final = timedelta(hours=1)
-"""How far in the future a build time may lie before it is not believed: clocks differ, and so do publishers."""
 _FIRST_SPREAD: Final = 5
 """How many times `jitter` the second look of a group is spread, so that the crowd of a start disperses."""
 
 log = logging.getLogger(__name__)
-
-
-class Registry(Protocol):
-    """All registries. Its methods raise podpin.errors."""
-
-    async def list_tags(self, repository: Repository, access: Access) -> tuple[str, ...]:
-        """All tags of the repository."""
-
-    async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
-        """The digest that the tag names. One HEAD where it is still the `known` one."""
-
-    async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
-        """Whether the digest is there. False only where the registry itself says that it is not."""
-
-    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
-        """What the image of this digest is, in particular for the first of the wanted platforms that it has."""
-
-
-class Verifier(Protocol):
-    """What looks at signatures."""
-
-    async def verify(
-        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
-    ) -> str | None:
-        """None where the image with this digest is signed as demanded; else why not, in words that begin with its name.
-
-        Raises podpin.errors: Unverifiable where nothing can be verified so.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,36 +117,6 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The image that the policy takes now.
-
-    `passed_over` says why a better one is not taken. `facts` are told of a digest that was new, and `new_bytes` are
-    those to be pulled beside the stable release.
-    """
-
-    tag: str | None
-    digest: str
-    passed_over: PassedOver | None = None
-    facts: Facts | None = field(default=None, compare=False)
-    new_bytes: int | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Why there is no answer.
-
-    `reason` is one word in CamelCase, `message` a sentence for the user that stays the same while the cause does.
-    """
-
-    reason: str
-    message: str
-
-
-Outcome: TypeAlias = Found | Failed
-Given: TypeAlias = Found | Failed | PassedOver | None
-
-
-@dataclass(frozen=True, slots=True)
 class Look:
     """What came of the newest look.
 
@@ -202,10 +140,11 @@ class _State(Enum):
 class _Follower:
     """One container of one rollout.
 
-    `mark` is the highest tag found, `asked` the time at which a look was asked for that has not been done yet.
+    `mark` is the highest tag found, `asked` the time at which a look was asked for that has not been done yet, `told`
+    the digest of which it was told what it is.
     """
 
-    __slots__ = ("asked", "key", "look", "mark", "party", "wish")
+    __slots__ = ("asked", "key", "look", "mark", "party", "told", "wish")
 
     def __init__(self, key: Key, wish: Wish) -> None:
         self.key = key
@@ -214,6 +153,7 @@ class _Follower:
         self.look: Look | None = None
         self.asked: float | None = None
         self.party: _Party | None = None
+        self.told: str | None = None
 
     @property
     def held(self) -> Found | None:
@@ -222,11 +162,15 @@ class _Follower:
             return Found(self.look.last.tag, self.look.last.digest)
         return None if self.wish.known is None else Found(self.wish.chosen, self.wish.known)
 
+    def is_curious(self, digest: str) -> bool:
+        """Whether it is still to be told what the image of this digest is."""
+        return self.told != digest and not (self.wish.described and self.wish.known == digest)
+
     @property
-    def question(self) -> _Question:
+    def question(self) -> Question:
         """What it asks of a look."""
         wish = self.wish
-        return _Question(wish.selection, self.mark, wish.terms, self.held, wish.built, wish.given)
+        return Question(wish.selection, self.mark, wish.terms, self.held, wish.built, wish.given)
 
 
 class _Party:
@@ -245,27 +189,27 @@ class _Group:
 
     `fingerprint` is None until the credentials of its then only party could be read. `due` is the time of its valid
     entry in the heap, `pace` the interval that it was planned by, and `failures` counts the looks in a row that found
-    something unavailable. `dates` holds for each tag that was looked into its digest and when that was built, `facts`
-    what the digests are that were asked about last. `again` says that a look was called for while one was under way: it
-    may have begun too early.
+    something unavailable. `again` says that a look was called for while one was under way: it may have begun too early.
+    Those that look closely (`deep`) may take their time, and are a group of their own, lest others wait for them.
     """
 
     __slots__ = (
         "again",
-        "dates",
+        "deep",
         "due",
-        "facts",
         "failures",
         "fingerprint",
         "looked_at",
+        "memory",
         "pace",
         "parties",
         "repository",
         "state",
     )
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, *, deep: bool) -> None:
         self.repository = repository
+        self.deep = deep
         self.fingerprint: str | None = None
         self.parties: list[_Party] = []
         self.state = _State.RESTING
@@ -273,9 +217,8 @@ class _Group:
         self.pace = math.inf
         self.looked_at: float | None = None
         self.failures = 0
-        self.dates: dict[str, tuple[str, datetime | None]] = {}
-        self.facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
         self.again = False
+        self.memory = Memory()
 
     def followers(self) -> Iterator[_Follower]:
         return itertools.chain.from_iterable(party.followers for party in self.parties)
@@ -314,9 +257,9 @@ class Poller:
         self._rng = rng
         self._jitter = jitter
         self._keys: dict[Key, dict[str, _Follower]] = {}
-        self._parties: dict[tuple[Repository, AccessSource], _Party] = {}
+        self._parties: dict[tuple[Repository, AccessSource, bool], _Party] = {}
         self._paths: dict[str, list[_Party]] = {}
-        self._groups: dict[tuple[Repository, str], _Group] = {}
+        self._groups: dict[tuple[Repository, str, bool], _Group] = {}
         self._heap: list[tuple[float, int, _Group]] = []
         self._tiebreak = itertools.count()
         self._waiting: dict[str, deque[_Group]] = {}
@@ -399,10 +342,11 @@ class Poller:
         if not needs_registry(wish.selection):
             follower.look = _look_at(_without_registry(wish.selection), self._monotonic(), None)
             return
-        party = self._parties.get((wish.repository, wish.source))
+        place = (wish.repository, wish.source, _is_deep(wish))
+        party = self._parties.get(place)
         if party is None:
-            group = _Group(wish.repository)
-            party = self._parties[wish.repository, wish.source] = _Party(wish.source, group)
+            group = _Group(wish.repository, deep=_is_deep(wish))
+            party = self._parties[place] = _Party(wish.source, group)
             group.parties.append(party)
             self._paths.setdefault(wish.repository.path, []).append(party)
         answer = self._fresh_answer(party.group, follower)
@@ -417,10 +361,20 @@ class Poller:
 
     def _renew(self, follower: _Follower, wish: Wish) -> None:
         """The same is followed, but the status has moved on, or the interval is another one."""
-        before = follower.wish
+        before, look = follower.wish, follower.look
         if wish.chosen != before.chosen:
             follower.mark = wish.chosen
         follower.wish = wish
+        if (
+            look is not None
+            and isinstance(look.outcome, Found)
+            and wish.described
+            and wish.known == look.outcome.digest
+        ):
+            follower.look = replace(look, outcome=_bare(look.outcome), last=look.last and _bare(look.last))
+        if follower.party is not None and _is_deep(wish) != follower.party.group.deep:
+            self._leave(follower)
+            self._join(follower)
         if follower.party is not None:
             self._hasten(follower.party.group, wish.interval)
             # What tags have named before grows with every release, and is no news.
@@ -436,7 +390,7 @@ class Poller:
         party.followers.remove(follower)
         if not party.followers:
             repository = party.group.repository
-            del self._parties[repository, party.source]
+            del self._parties[repository, party.source, party.group.deep]
             self._paths[repository.path].remove(party)
             if not self._paths[repository.path]:
                 del self._paths[repository.path]
@@ -451,17 +405,17 @@ class Poller:
 
     def _rename(self, group: _Group, fingerprint: str | None) -> None:
         if group.fingerprint is not None:
-            del self._groups[group.repository, group.fingerprint]
+            del self._groups[group.repository, group.fingerprint, group.deep]
         group.fingerprint = fingerprint
         if fingerprint is not None:
-            self._groups[group.repository, fingerprint] = group
+            self._groups[group.repository, fingerprint, group.deep] = group
 
     def _move(self, party: _Party, fingerprint: str) -> None:
         """Put a party where its credentials belong. Its followers get a look through them at once."""
         self._take_out(party)
-        group = self._groups.get((party.group.repository, fingerprint))
+        group = self._groups.get((party.group.repository, fingerprint, party.group.deep))
         if group is None:
-            group = _Group(party.group.repository)
+            group = _Group(party.group.repository, deep=party.group.deep)
             self._rename(group, fingerprint)
         for follower in party.followers:
             answer = self._fresh_answer(group, follower)
@@ -476,9 +430,8 @@ class Poller:
 
     def _fresh_answer(self, group: _Group, follower: _Follower) -> Look | None:
         """What another follower of the group, with the same policy, was told just now, if it holds for this one too."""
-        wish, oldest = follower.wish, self._monotonic() - FRESH
-        terms = wish.terms
-        if wish.given is not None or terms.min_age or terms.immutable or terms.verify or needs_times(wish.selection):
+        wish, held, oldest = follower.wish, follower.held, self._monotonic() - FRESH
+        if group.deep or wish.given is not None or wish.terms.immutable:
             return None  # what one may take another may not yet
         for other in group.followers():
             look = other.look
@@ -488,6 +441,7 @@ class Poller:
                 and isinstance(look.outcome, Found)
                 and look.outcome.passed_over is None
                 and (other.wish.selection, other.wish.terms) == (wish.selection, wish.terms)
+                and (look.outcome.judged or (held is not None and held.digest == look.outcome.digest))
             ):
                 tag = look.outcome.tag
                 if advance(wish.selection, follower.mark, Choice(tag, None)) == Choice(tag, None):
@@ -621,7 +575,7 @@ class Poller:
             else:
                 self._rest(group, trouble)
             group.looked_at = self._monotonic()
-            if ripe is not None:
+            if ripe is not None and trouble is None:
                 self._hasten(group, max(1.0, (ripe - self._clock()).total_seconds()))
         self._news.set()
 
@@ -631,36 +585,61 @@ class Poller:
         access, trouble = await self._enter(group, at)
         if access is None:
             return trouble, None
-        inquiry = _Inquiry(self._registry, group, access, self._platforms, self._verifier, self._clock())
-        questions = dict.fromkeys(follower.question for follower in group.followers())
-        answers = {question: await inquiry.answer(question) for question in questions}
-        lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
-        described: dict[tuple[_Question, str | None], Outcome] = {}
+        known = _known_digests(group)
+        inquiry = Inquiry(
+            self._registry,
+            group.repository,
+            access,
+            known,
+            group.memory,
+            self._load_platforms,
+            self._verifier,
+            self._clock(),
+        )
+        asking: dict[Question, list[_Follower]] = {}
+        for follower in group.followers():
+            asking.setdefault(follower.question, []).append(follower)
+        answers: dict[Question, Outcome] = {}
+        for question, followers in asking.items():
+            answers[question] = await inquiry.answer(question)
+            for follower in followers:
+                if _still_asks(follower, group, question):
+                    self._tell(follower, answers[question], at)
         # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
         for follower in list(group.followers()):
-            question, keep = follower.question, follower.wish.keep
-            answer = answers.get(question)
-            if isinstance(answer, Found) and (question.held is None or answer.digest != question.held.digest):
-                answer = described[question, keep] = described.get((question, keep)) or await inquiry.described(
-                    answer, question.terms, keep
-                )
-            elif isinstance(answer, Found) and not follower.wish.described:
-                answer = await inquiry.described(answer, question.terms, keep)
-            # While that was asked the follower may have left, or come to ask something else.
-            if answer is not None and follower.party is not None and follower.question == question:
-                self._tell(follower, answer, at, keep if keep in lost else None)
-        inquiry.remember()
-        return inquiry.trouble, inquiry.ripe
+            if follower.look is None and (answer := answers.get(follower.question)) is not None:
+                self._tell(follower, answer, at)
+        lost = await inquiry.lost(dict.fromkeys(follower.wish.keep for follower in group.followers()))
+        for follower in list(group.followers()):
+            if follower.wish.keep in lost:
+                self._tell_lost(follower, follower.wish.keep if lost[follower.wish.keep] else None)
+        trouble = inquiry.trouble
+        if trouble is None:
+            await self._describe(group, inquiry)
+        group.memory = inquiry.memory()
+        return trouble or inquiry.bug, inquiry.ripe
 
-    async def _platforms(self, placement: str) -> tuple[str, ...]:
-        """The platforms of the nodes for a placement; none where that cannot be known, and then none is demanded."""
-        if self._load_platforms is None:
-            return ()
-        try:
-            return await self._load_platforms(placement)
-        except PodpinError as error:
-            log.debug("the nodes' platforms are not known: %s", error)
-            return ()
+    async def _describe(self, group: _Group, inquiry: Inquiry) -> None:
+        """Tell those that do not know it yet what their images are. Nothing waits for it, and it may fail.
+
+        Nobody is woken for it whose status will be written anyway, since the image is new.
+        """
+        told: dict[tuple[str, Terms, str | None], Found | None] = {}
+        for follower in list(group.followers()):
+            look, wish = follower.look, follower.wish
+            if look is None or not isinstance(look.outcome, Found) or not follower.is_curious(look.outcome.digest):
+                continue
+            asked = (look.outcome.digest, wish.terms, wish.keep)
+            if asked not in told:
+                told[asked] = await inquiry.described(look.outcome, wish.terms, wish.keep)
+            found = told[asked]
+            if found is None or follower.look is not look:
+                continue
+            follower.told = found.digest
+            outcome = replace(look.outcome, facts=found.facts, new_bytes=found.new_bytes)
+            follower.look = replace(look, outcome=outcome, last=outcome)
+            if wish.known == found.digest:
+                self._wake(follower.key)
 
     async def _enter(self, group: _Group, at: float) -> tuple[Access | None, Unavailable | None]:
         """Read the credentials of all parties, send those elsewhere that see something else by now, and enter with
@@ -683,7 +662,7 @@ class Poller:
                     continue
                 fingerprint = loaded.fingerprint_for(group.repository)
                 if fingerprint != group.fingerprint:
-                    if len(group.parties) > 1 or (group.repository, fingerprint) in self._groups:
+                    if len(group.parties) > 1 or (group.repository, fingerprint, group.deep) in self._groups:
                         self._move(party, fingerprint)
                         continue
                     self._rename(group, fingerprint)
@@ -704,17 +683,18 @@ class Poller:
     def _shut_out(self, party: _Party, error: PodpinError, at: float, trouble: Unavailable | None) -> None:
         """Tell a party that its credentials cannot be read, and let it try again alone."""
         for follower in list(party.followers):
-            self._tell(follower, _failed(error, _SECRET_REASONS), at)
+            self._tell(follower, failed(error, _SECRET_REASONS), at)
         if len(party.group.parties) == 1:
             self._rename(party.group, None)
             return
         self._take_out(party)
-        party.group = _Group(party.group.repository)
+        party.group = _Group(party.group.repository, deep=party.group.deep)
         party.group.parties.append(party)
         self._rest(party.group, trouble)
 
-    def _tell(self, follower: _Follower, outcome: Outcome, at: float, lost: str | None = None) -> None:
+    def _tell(self, follower: _Follower, outcome: Outcome, at: float) -> None:
         before = follower.look
+        lost = before.lost if before is not None and before.lost == follower.wish.keep else None
         follower.look = _look_at(outcome, at, before, lost)
         follower.mark = _mark(outcome, follower.mark)
         changed = before is None or (before.outcome, before.lost) != (outcome, lost)
@@ -724,299 +704,18 @@ class Poller:
         if changed:
             self._wake(follower.key)
 
-
-class _Question(NamedTuple):
-    """What followers ask of a look; equal for those who get the same answer."""
-
-    selection: Selection
-    mark: str | None
-    terms: Terms
-    held: Found | None
-    built: datetime | None
-    given: Given
+    def _tell_lost(self, follower: _Follower, lost: str | None) -> None:
+        if follower.look is not None and follower.look.lost != lost:
+            follower.look = replace(follower.look, lost=lost)
+            self._wake(follower.key)
 
 
-class _Inquiry:
-    """The questions of one look at one repository: tags are listed once, each chosen tag is resolved once.
-
-    `trouble` is set when the registry turns out to be unavailable; nothing more is asked of it then. `ripe` is when the
-    first of the versions that are too young will be old enough.
-    """
-
-    def __init__(
-        self,
-        registry: Registry,
-        group: _Group,
-        access: Access,
-        platforms: Callable[[str], Awaitable[tuple[str, ...]]],
-        verifier: Verifier | None,
-        now: datetime,
-    ) -> None:
-        self.trouble: Unavailable | None = None
-        self.ripe: datetime | None = None
-        self._registry = registry
-        self._repository = group.repository
-        self._group = group
-        self._access = access
-        self._platforms = platforms
-        self._verifier = verifier
-        self._now = now
-        self._known = _known_digests(group)
-        self._tags: Sequence[str] | Failed | None = None
-        self._resolved: dict[str, Outcome] = {}
-        self._facts: dict[tuple[str, tuple[str, ...]], Facts] = {}
-        self._verdicts: dict[tuple[str, tuple[Demand, ...], str], PassedOver | Failed | None] = {}
-        self._dates: dict[str, tuple[str, datetime | None]] = {}
-
-    async def answer(self, question: _Question) -> Outcome:
-        if question.given is not None:
-            return await self._taken_over(question, question.given)
-        selection = question.selection
-        tags: Sequence[str] | Failed = await self._list() if needs_tags(selection) else ()
-        if isinstance(tags, Failed):
-            return tags
-        try:
-            times = await self._times(question, tags) if needs_times(selection) else NO_TIMES
-            return times if isinstance(times, Failed) else await self._best(question, tags, times)
-        except (RangeInvalid, TagsInvalid) as error:
-            return Failed("PolicyInvalid", str(error))
-
-    async def _best(self, question: _Question, tags: Sequence[str], times: Mapping[str, datetime]) -> Outcome:
-        """The best version that may be taken: the policy's choice, or the next one where that is passed over."""
-        selection, passed, tried = question.selection, None, set[str]()
-        for _ in range(limit_of(selection)):
-            if tags:
-                await asyncio.sleep(0)  # choosing among thousands takes milliseconds: let the others in before each
-            new = choose(selection, [tag for tag in tags if tag not in tried] if tried else tags, times)
-            choice = advance(selection, question.mark, new, times)
-            if isinstance(choice, NoMatch):
-                if passed is None:
-                    return Failed("NoMatchingTag", choice.message)
-                break
-            if choice.digest is not None:
-                return Found(choice.tag, choice.digest)
-            assert choice.tag is not None, "a choice names a tag or a digest"
-            if choice.tag in tried:
-                break
-            outcome = await self._resolve(choice.tag)
-            if isinstance(outcome, Failed):
-                if choice != new and outcome.reason == _TAG_NOT_FOUND:
-                    return Failed(_TAG_NOT_FOUND, _withdrawn(choice.tag, self._repository))
-                return outcome
-            objection = await self._objection(question, outcome)
-            if isinstance(objection, Failed):
-                return objection
-            if objection is None:
-                return replace(outcome, passed_over=passed)
-            passed = passed or objection
-            tried.add(choice.tag)
-            if not tags:
-                break
-        assert passed is not None
-        return self._held(question, passed)
-
-    def _held(self, question: _Question, passed: PassedOver) -> Outcome:
-        """What is left where nothing may be taken: what was taken before."""
-        if question.held is None:
-            return Failed(passed.reason, f"{passed.message[:1].upper()}{passed.message[1:]}.")
-        return Found(question.held.tag, question.held.digest, passed)
-
-    async def _taken_over(self, question: _Question, given: Found | Failed | PassedOver) -> Outcome:
-        """What somebody else has chosen, if the repository has it and it may be taken."""
-        if isinstance(given, PassedOver):
-            return self._held(question, given)
-        if isinstance(given, Failed) or (question.held is not None and question.held.digest == given.digest):
-            return given
-        try:
-            there = await self._registry.exists(self._repository, given.digest, self._access)
-        except PodpinError as error:
-            return self._note(error, _REGISTRY_REASONS)
-        if not there:
-            return Failed(
-                "PromotedMissing",
-                f"{self._repository} does not have {given.digest}, which is to be promoted: copy the image there, "
-                "with its digest preserved.",
-            )
-        objection = await self._objection(question, given)
-        if isinstance(objection, PassedOver):
-            return self._held(question, objection)
-        return objection or given
-
-    async def _objection(self, question: _Question, found: Found) -> PassedOver | Failed | None:
-        """Why a version may not be taken, or why that cannot be known now. What is held already passes."""
-        if question.held is not None and question.held.digest == found.digest:
-            return None
-        terms, name = question.terms, f"tag {found.tag}" if found.tag is not None else found.digest
-        if found.tag is not None and (objection := moved(terms, found.tag, found.digest)):
-            return objection
-        wanted = await self._wanted(terms)
-        if wanted or terms.min_age:
-            facts = await self._look_into(found.digest, wanted)
-            if isinstance(facts, Failed):
-                return facts
-            objection = object_to(terms, wanted, name, facts, self._now)
-            if objection is not None and objection.ripe is not None:
-                self.ripe = min(objection.ripe, self.ripe or objection.ripe)
-            if objection is not None:
-                return objection
-        return await self._unsigned(found.digest, terms.verify, name) if terms.verify else None
-
-    async def _unsigned(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
-        """Why a version is not signed as demanded, asked once in one look; last, because it asks for most."""
-        asked = (digest, demands, name)
-        if asked not in self._verdicts:
-            self._verdicts[asked] = self._given_up() or await self._verify(digest, demands, name)
-        return self._verdicts[asked]
-
-    async def _verify(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
-        if self._verifier is None:
-            return Failed(CANNOT_VERIFY, "Signatures are demanded, and nothing is there to verify them.")
-        try:
-            said = await self._verifier.verify(self._repository, digest, self._access, demands, name=name)
-        except PodpinError as error:
-            return self._note(error, {Unverifiable: CANNOT_VERIFY, **_REGISTRY_REASONS})
-        return None if said is None else PassedOver(NOT_VERIFIED, said)
-
-    async def _wanted(self, terms: Terms) -> tuple[str, ...]:
-        if terms.platforms or terms.placement is None:
-            return terms.platforms
-        return await self._platforms(terms.placement)
-
-    async def described(self, found: Found, terms: Terms, keep: str | None) -> Found:
-        """The same with what the image is, as far as the registry tells: nothing waits for it."""
-        wanted = await self._wanted(terms)
-        facts = await self._look_into(found.digest, wanted)
-        if isinstance(facts, Failed):
-            return found
-        beside = await self._look_into(keep, wanted) if keep not in (None, found.digest) else None
-        new_bytes = None if beside is None or isinstance(beside, Failed) else facts.new_beside(beside)
-        return replace(found, facts=facts, new_bytes=new_bytes)
-
-    async def _look_into(self, digest: str | None, wanted: tuple[str, ...]) -> Facts | Failed:
-        assert digest is not None
-        facts = self._facts.get((digest, wanted)) or self._group.facts.get((digest, wanted))
-        if facts is None:
-            if self.trouble is not None:
-                return _failed(self.trouble, _REGISTRY_REASONS)
-            try:
-                facts = await self._registry.inspect(self._repository, digest, self._access, wanted)
-            except PodpinError as error:
-                return self._note(error, _REGISTRY_REASONS)
-        self._facts[digest, wanted] = facts
-        return facts
-
-    async def _times(self, question: _Question, tags: Sequence[str]) -> Mapping[str, datetime] | Failed:
-        """When the candidates were built. Only those tags are looked into that were not seen before."""
-        names = dated(question.selection, tags)
-        if isinstance(names, NoMatch):
-            return Failed("TooManyTags", names.message)
-        unseen = [name for name in names if name not in self._dates and name not in self._group.dates]
-        for start in range(0, len(unseen), MOST_DATED_AT_ONCE):
-            await asyncio.gather(*(self._date(name) for name in unseen[start : start + MOST_DATED_AT_ONCE]))
-            if self.trouble is not None:
-                return _failed(self.trouble, _REGISTRY_REASONS)
-        self._dates |= {name: self._group.dates[name] for name in names if name in self._group.dates}
-        times = {name: self._dates[name][1] for name in names if name in self._dates}
-        mark = question.mark
-        if mark is not None and times.get(mark) is None:
-            times[mark] = self._group.dates.get(mark, ("", question.built))[1]
-        latest = self._now + AHEAD
-        return {name: built for name, built in times.items() if built is not None and built <= latest}
-
-    async def _date(self, tag: str) -> None:
-        outcome = await self._resolve(tag)
-        if isinstance(outcome, Found):
-            try:
-                facts = await self._registry.inspect(self._repository, outcome.digest, self._access)
-            except PodpinError as error:
-                self._note(error, _REGISTRY_REASONS)
-            else:
-                # Kept at once: what was learned before the registry had enough need not be asked again.
-                self._group.dates[tag] = self._dates[tag] = (outcome.digest, facts.created)
-
-    def remember(self) -> None:
-        """Keep what will be asked again at the next look, and no more."""
-        dates = self._dates if self.trouble is None else self._group.dates | self._dates
-        self._group.dates = {tag: date for tag, date in dates.items() if not self._names_another(tag, date[0])}
-        self._group.facts = self._facts
-
-    def _names_another(self, tag: str, digest: str) -> bool:
-        """Whether a tag was found to name another digest than it did when it was looked into."""
-        found = self._resolved.get(tag)
-        return isinstance(found, Found) and found.digest != digest
-
-    async def _list(self) -> Sequence[str] | Failed:
-        if self._tags is None:
-            self._tags = self._given_up()
-        if self._tags is None:
-            try:
-                self._tags = await self._registry.list_tags(self._repository, self._access)
-            except PodpinError as error:
-                self._tags = self._note(error, {NotFound: "RepositoryNotFound", **_REGISTRY_REASONS})
-        return self._tags
-
-    async def _resolve(self, tag: str) -> Outcome:
-        outcome = self._resolved.get(tag) or self._given_up()
-        if outcome is None:
-            try:
-                digest = await self._registry.resolve(self._repository, tag, self._access, known=self._known.get(tag))
-                outcome = Found(tag, digest)
-            except PodpinError as error:
-                outcome = self._note(error, {NotFound: _TAG_NOT_FOUND, **_REGISTRY_REASONS})
-            self._resolved[tag] = outcome
-        return outcome
-
-    async def lost(self, digests: Iterable[str | None]) -> set[str]:
-        """Those of the digests that are gone. What a tag was found to name is there, and not asked for again."""
-        there = {outcome.digest for outcome in self._resolved.values() if isinstance(outcome, Found)}
-        lost = set()
-        for digest in digests:
-            if digest is None or digest in there or self.trouble is not None:
-                continue
-            try:
-                if not await self._registry.exists(self._repository, digest, self._access):
-                    lost.add(digest)
-            except PodpinError as error:
-                self._note(error, _REGISTRY_REASONS)
-        return lost
-
-    def _given_up(self) -> Failed | None:
-        return None if self.trouble is None else _failed(self.trouble, _REGISTRY_REASONS)
-
-    def _note(self, error: PodpinError, reasons: _Reasons) -> Failed:
-        if isinstance(error, Unavailable):
-            self.trouble = error
-        return _failed(error, reasons)
-
-
-_TAG_NOT_FOUND: Final = "TagNotFound"
-
-_Reasons: TypeAlias = "Mapping[type[PodpinError], str]"
-
-_REGISTRY_REASONS: Final[_Reasons] = {
-    Denied: "RegistryDenied",
-    Untrusted: "RegistryUntrusted",
-    Invalid: "RegistryRefused",
-    PodpinError: "RegistryUnavailable",
-}
-_SECRET_REASONS: Final[_Reasons] = {
+_SECRET_REASONS: Final[Reasons] = {
     NotFound: "SecretMissing",
     Invalid: "SecretInvalid",
     Denied: "SecretDenied",
     PodpinError: "SecretUnavailable",
 }
-
-
-def _failed(error: PodpinError, reasons: _Reasons) -> Failed:
-    """The reason is that of the error's own class, or the general one."""
-    return Failed(reasons.get(type(error), reasons[PodpinError]), str(error))
-
-
-def _withdrawn(tag: str, repository: Repository) -> str:
-    return (
-        f"Tag {tag} of {repository}, the best version so far by the policy, is gone. podpin does not go back to an "
-        "earlier one by itself: push it again, or change the policy so that it no longer fits."
-    )
 
 
 def _mark(outcome: Outcome, before: str | None) -> str | None:
@@ -1025,6 +724,10 @@ def _mark(outcome: Outcome, before: str | None) -> str | None:
 
 
 def _look_at(outcome: Outcome, at: float, before: Look | None, lost: str | None = None) -> Look:
+    if isinstance(outcome, Found) and before is not None and isinstance(before.outcome, Found):
+        same = outcome.facts is None and outcome.digest == before.outcome.digest
+        if same:  # what it is was told already, and has perhaps not been heard yet
+            outcome = replace(outcome, facts=before.outcome.facts, new_bytes=before.outcome.new_bytes)
     last = outcome if isinstance(outcome, Found) else before.last if before is not None else None
     return Look(outcome, at, last, lost)
 
@@ -1055,6 +758,22 @@ def _meant(notice: Notice, paths: Iterable[str]) -> list[str]:
         return [path for path in paths if path == notice.path or path.startswith(start)]
     end = f"/{notice.path}"
     return [path for path in paths if path == notice.path or (path.endswith(end) and "/" not in path[: -len(end)])]
+
+
+def _bare(found: Found) -> Found:
+    """The same without what the status tells by now."""
+    return replace(found, facts=None, new_bytes=None)
+
+
+def _is_deep(wish: Wish) -> bool:
+    """Whether many requests may be needed for an answer."""
+    terms = wish.terms
+    return needs_times(wish.selection) or bool(terms.platforms or terms.min_age or terms.verify)
+
+
+def _still_asks(follower: _Follower, group: _Group, question: Question) -> bool:
+    """Whether a follower is there still with its question, after somebody was waited for."""
+    return follower.party is not None and follower.party.group is group and follower.question == question
 
 
 def _is_awaited(group: _Group) -> bool:

@@ -24,17 +24,18 @@ from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unre
 from podpin.core.placement import placement_of
 from podpin.core.policy import Choice
 from podpin.core.policy.promote import Source, promoted, source_key
-from podpin.core.policy.terms import PassedOver, Terms
+from podpin.core.policy.terms import SOURCE_DEGRADED, TOO_YOUNG, PassedOver, Terms
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import ImageSpec, Problem, Spec, SpecInvalid, parse_spec, problem_of
-from podpin.core.status import Status, parse_status, render_status
+from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, owner_reference
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
-from podpin.poller import AccessSource, Failed, Found, Look, Poller, Wish
+from podpin.inquiry import Failed, Found
+from podpin.poller import AccessSource, Look, Poller, Wish
 from podpin.rollouts import Rollouts
 
 SLOW_START = timedelta(seconds=5)
@@ -49,6 +50,8 @@ BLIND = timedelta(seconds=2)
 """After how long a rollout is looked at again of which podpin has lost sight."""
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """The reason of the verdict on a release that did not become healthy in time."""
+MOST_SOURCES = 32
+"""How many rollouts are followed from source to source in search of one that leads back."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
 
@@ -60,6 +63,9 @@ class Cluster(Protocol):
 
     def blind(self, key: Key) -> str | None:
         """Why what is known of a rollout without asking may not be current, or None."""
+
+    async def rollout(self, key: Key) -> Mapping[str, Any] | None:
+        """An ImageRollout as it is now, or None where there is none."""
 
     async def refresh(self, key: Key) -> None:
         """Read a rollout's Deployment and Pods anew."""
@@ -211,9 +217,10 @@ class Reconciler:
         memory.ripe = None
         if isinstance(spec, Problem):
             self._poller.forget(key)
+            self._rollouts.follow(key, ())
             return Observation(records=self._cluster.records(key)), None
         seen = replace(
-            self._chosen(rollout, spec, memory),
+            await self._chosen(rollout, spec, memory),
             workload=self._cluster.workload(key),
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
@@ -229,12 +236,13 @@ class Reconciler:
         seen = replace(seen, partial_at=_partial_at(seen, memory, now))
         return await self._questioned(rollout, spec, seen, memory, now)
 
-    def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory) -> Observation:
+    async def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory) -> Observation:
         """What the poller knows, and whether the look that somebody asked for has come back."""
         if spec.suspend:
             self._poller.forget(rollout.key)
+            self._rollouts.follow(rollout.key, ())
             return Observation(images={image.container: None for image in spec.images})
-        given = self._promoted(rollout, spec, memory)
+        given = await self._promoted(rollout, spec, memory)
         looks = self._poller.follow(rollout.key, _wishes(rollout, spec, given))
         asked, handled = rollout.requests.reconcile, rollout.status.requests and rollout.status.requests.reconcile
         looked = True
@@ -249,33 +257,64 @@ class Reconciler:
             lost=tuple((container, look.lost) for container, look in looks.items() if look and look.lost),
         )
 
-    def _promoted(self, rollout: Rollout, spec: Spec, memory: Memory) -> dict[str, Found | Failed | PassedOver]:
+    async def _promoted(self, rollout: Rollout, spec: Spec, memory: Memory) -> dict[str, Found | Failed | PassedOver]:
         """What other rollouts have proven, by container, and from when on it may be another answer."""
         policies = {image.container: image.policy.promote for image in spec.images if image.policy.promote is not None}
         self._rollouts.follow(rollout.key, map(source_key, policies.values()))
-        now = self._clock()
         given: dict[str, Found | Failed | PassedOver] = {}
         for container, policy in policies.items():
-            taken = promoted(policy, container, rollout.key, self._source(source_key(policy)), now)
+            source, holds = source_key(policy), _held_digest(rollout, spec, container)
+            if self._leads_back(source, rollout.key):
+                message = f"{source} promotes from {rollout.key} in its turn, so neither could ever come to rest."
+                given[container] = Failed("SourceInvalid", f"The ImageRollout {message}")
+                continue
+            taken = promoted(policy, container, rollout.key, await self._source(source), self._clock(), holds)
             if isinstance(taken, Choice):
                 assert taken.digest is not None, "what is proven has a digest"
                 given[container] = Found(taken.tag, taken.digest)
-            elif taken.ripe is None:
-                given[container] = Failed(taken.reason, taken.message)
-            else:
+            elif taken.reason in (TOO_YOUNG, SOURCE_DEGRADED):
                 given[container] = taken
-                memory.ripe = min(taken.ripe, memory.ripe or taken.ripe)
+                if taken.ripe is not None:
+                    memory.ripe = min(taken.ripe, memory.ripe or taken.ripe)
+            else:
+                given[container] = Failed(taken.reason, taken.message)
         return given
 
-    def _source(self, key: Key) -> Source | None:
+    def _leads_back(self, source: Key, target: Key) -> bool:
+        """Whether the source takes its image from the target, over however many others."""
+        waiting, seen = [source], {source}
+        while waiting:
+            body = self._rollouts.get(waiting.pop()) or {}
+            for image in (body.get("spec") or {}).get("images") or ():
+                of = ((image.get("policy") or {}).get("promote") or {}).get("from") or {}
+                key = Key(str(of.get("namespace")), str(of.get("name")))
+                if of and key == target and key != source:
+                    return True
+                if of and key not in seen and len(seen) < MOST_SOURCES:
+                    seen.add(key)
+                    waiting.append(key)
+        return False
+
+    async def _source(self, key: Key) -> Source | None:
         body = self._rollouts.get(key)
+        if body is None:
+            # At a start the watch may tell of it later: it is not gone before the API server says so.
+            live = await self._cluster.rollout(key)
+            if live is not None:
+                self._rollouts.put(live)
+                body = self._rollouts.get(key)
         if body is None or body["metadata"].get("deletionTimestamp"):
             return None
-        stable = parse_status(body["status"]).stable
+        status = parse_status(body["status"])
+        stable = status.stable
+        before = [entry for entry in status.history if entry.result == STABLE]
+        ready = next((condition.reason for condition in status.conditions if condition.type == "Ready"), None)
         return Source(
             lets_in=(body["metadata"].get("annotations") or {}).get(names.PROMOTE_TO),
-            stable={one.container: one.image for one in stable.images} if stable else {},
+            stable=_by_container(stable.images) if stable else {},
             since=stable.since if stable else None,
+            before=tuple((_by_container(entry.images), entry.ended_at) for entry in before),
+            degraded=ready == "Degraded",
         )
 
     async def _compared(
@@ -490,6 +529,17 @@ def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | 
     return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
 
 
+def _held_digest(rollout: Rollout, spec: Spec, container: str) -> str | None:
+    """The digest that status holds for a container, chosen for this very spec."""
+    sources = {image.container: source_of(image) for image in spec.images}
+    held = [one for one in rollout.status.images if one.container == container]
+    return next((one.digest for one in held if one.source == sources[container]), None)
+
+
+def _by_container(pins: Iterable[PinnedImage]) -> dict[str, str]:
+    return {pin.container: pin.image for pin in pins}
+
+
 def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | PassedOver]) -> dict[str, Wish]:
     """What the rollout follows, by container: all images but those whose digest the user has written."""
     source = access_source(rollout.key, spec)
@@ -571,8 +621,8 @@ def _resolution(look: Look | None) -> Resolution:
     if look is None:
         return None
     match look.outcome:
-        case Found(tag, digest, passed, facts, new_bytes):
-            return Resolved(tag, digest, passed, facts, new_bytes)
+        case Found() as found:
+            return Resolved(found.tag, found.digest, found.passed_over, found.facts, found.new_bytes)
         case Failed(reason, message):
             return Unresolved(reason, message)
         case _:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from podpin.core.names import Key
+from podpin.core.names import PROMOTE_TO, Key
 
 
 class Rollouts:
@@ -41,8 +41,10 @@ class Rollouts:
             "spec": body.get("spec") or {},
             "status": body.get("status") or {},
         }
+        before = self.get(key) if key in self._followers else None
         self._held[key] = (version, json.dumps(slim, separators=(",", ":")).encode())
-        self._tell_followers(key)
+        if key in self._followers and (before is None or _shown(before) != _shown(slim)):
+            self._tell_followers(key)
         return True
 
     def get(self, key: Key) -> dict[str, Any] | None:
@@ -90,6 +92,14 @@ class Rollouts:
     def __iter__(self) -> Iterator[Key]:
         """All keys, as they are now."""
         return iter(tuple(self._held))
+
+
+def _shown(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """What of a rollout matters to those that follow it."""
+    metadata, status = body["metadata"], body["status"]
+    ready = next((one.get("reason") for one in status.get("conditions") or () if one.get("type") == "Ready"), None)
+    lets_in = (metadata.get("annotations") or {}).get(PROMOTE_TO)
+    return status.get("stable"), ready == "Degraded", lets_in, metadata.get("deletionTimestamp"), body["spec"]
 
 
 _KEPT = (

@@ -309,6 +309,7 @@ def test_a_limit_says_how_many_are_tried() -> None:
 
 TARGET, STAGING = Key("prod", "web"), Key("staging", "web")
 PROVEN = {"app": f"staging.example.com/shop/web:1.4.2@{DIGEST}"}
+OTHER = {"app": f"staging.example.com/shop/web:1.4.1@sha256:{'e' * 64}"}
 PROMOTED: dict[str, tuple[PromotePolicy, Key, Source | None, Choice | PassedOver | str]] = {
     "what has been proven": (promote(), TARGET, Source("prod", PROVEN, at(-60)), Choice("1.4.2", DIGEST)),
     "in one namespace without being asked": (
@@ -346,7 +347,31 @@ PROMOTED: dict[str, tuple[PromotePolicy, Key, Source | None, Choice | PassedOver
         promote(healthyFor="1m"),
         TARGET,
         Source("*", PROVEN, at(-59)),
-        PassedOver("TooYoung", "staging/web has run 1.4.2 for less than 1m", at(1)),
+        PassedOver("TooYoung", "the ImageRollout staging/web has run 1.4.2 for less than 1m", at(1)),
+    ),
+    "what was stable before under another template": (
+        promote(healthyFor="1m"),
+        TARGET,
+        Source("prod", PROVEN, at(-1), before=((PROVEN, at(-1)), (PROVEN, at(-60)))),
+        Choice("1.4.2", DIGEST),
+    ),
+    "not what was stable before another image was": (
+        promote(healthyFor="1m"),
+        TARGET,
+        Source("prod", PROVEN, at(-1), before=((PROVEN, at(-1)), (OTHER, at(-30)), (PROVEN, at(-60)))),
+        PassedOver("TooYoung", "the ImageRollout staging/web has run 1.4.2 for less than 1m", at(59)),
+    ),
+    "nothing from a source that is not well": (
+        promote(),
+        TARGET,
+        Source("prod", PROVEN, at(-60), degraded=True),
+        "SourceDegraded",
+    ),
+    "nothing by an image that somebody wrote into its status": (
+        promote(),
+        TARGET,
+        Source("prod", {"app": "web:latest"}, at(-60)),
+        "SourceNotProven",
     ),
 }
 
@@ -355,6 +380,11 @@ PROMOTED: dict[str, tuple[PromotePolicy, Key, Source | None, Choice | PassedOver
 def test_promoted(policy: PromotePolicy, target: Key, source: Source | None, taken: Choice | PassedOver | str) -> None:
     found = promoted(policy, "app", target, source, at(0))
     assert (found.reason if isinstance(taken, str) and isinstance(found, PassedOver) else found) == taken
+
+
+def test_what_is_taken_already_is_not_waited_for_again() -> None:
+    young = Source("prod", PROVEN, at(-1), degraded=True)
+    assert promoted(promote(healthyFor="1h"), "app", TARGET, young, at(0), DIGEST) == Choice("1.4.2", DIGEST)
 
 
 def test_a_stranger_hears_the_same_whether_there_is_such_a_rollout_or_not() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from yarl import URL
@@ -21,6 +22,7 @@ from podpin.core.keyring import Keyring, KeyringInvalid, SecretData
 from podpin.core.placement import node_of, placement_of, platforms_for
 from podpin.core.policy import dated, natural
 from podpin.core.policy.numeric import number
+from podpin.core.policy.terms import Terms, object_to
 from podpin.core.reference import ReferenceInvalid, parse_pin, parse_reference, parse_repository
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
 from podpin.core.spec import NewestPolicy, Policy, Selection
@@ -31,6 +33,7 @@ from podpin.errors import Untrusted, Unverifiable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NOW: Final = datetime(2026, 11, 24, tzinfo=UTC)
 HERE: Final = URL("https://registry.example.com/v2/shop/web/tags/list")
 FORM: Final = "application/x-www-form-urlencoded"
 KEY: Final = """-----BEGIN PUBLIC KEY-----
@@ -100,6 +103,8 @@ def manifests(data: bytes) -> None:
         facts = facts_of(document, document, document)
         assert facts.size is None or facts.size >= 0
         pick(children_of(document), facts.platforms)
+        for terms in (Terms(platforms=("linux/amd64",)), Terms(min_age=timedelta(hours=8760))):
+            object_to(terms, terms.platforms, "it", facts, NOW)
 
 
 def pull_secrets(data: bytes) -> None:

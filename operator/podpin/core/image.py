@@ -5,7 +5,8 @@ missing or odd is unknown, never an error.
 
 Build time is the publisher's word. It stands in the annotation `org.opencontainers.image.created` of the index or of
 the manifest, or as `created` in the config; the first of these that is there counts. Builds that are to be reproducible
-write 1970 or 1980 there, which says nothing: times before 2010 count as unknown, for no image format is that old.
+write 1970 or 1980 there, which says nothing: times before 2010 count as unknown, for no image format is that old, and
+so do those after 2200. Times count to the second, as Kubernetes keeps them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ CREATED: Final = "org.opencontainers.image.created"
 BASE_NAME: Final = "org.opencontainers.image.base.name"
 BASE_DIGEST: Final = "org.opencontainers.image.base.digest"
 EARLIEST: Final = datetime(2010, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 MOST_PLATFORMS: Final = 32
 MOST_LAYERS: Final = 256
 
@@ -161,7 +163,7 @@ def _split(platform: str) -> tuple[str, str, str | None]:
 
 def _time(value: object) -> datetime | None:
     found = read_time(value) if isinstance(value, str) and len(value) <= 64 else None
-    return found if found is not None and found >= EARLIEST else None
+    return found.replace(microsecond=0) if found is not None and EARLIEST <= found < LATEST else None
 
 
 def _text(value: object) -> str | None:

@@ -52,7 +52,11 @@ class Release:
 
 def source_of(image: ImageSpec) -> str:
     """A fingerprint of where an image is chosen from: while it stays, an older choice is still a valid one."""
-    chosen_by = [part.model_dump(mode="json", exclude_none=True) for part in image.selection if part is not None]
+    policy, tags = image.selection
+    # How long something must be healthy and how many candidates are tried say when, not what.
+    chosen_by = [policy.model_dump(mode="json", exclude_none=True, exclude={"promote": {"healthy_for"}})]
+    if tags is not None:
+        chosen_by.append(tags.model_dump(mode="json", exclude_none=True, exclude={"limit"}))
     demands = [{"platforms": list(image.platforms)}] if image.platforms else []
     demands += [demand.model_dump(mode="json", exclude_none=True) for demand in image.verify]
     return digest_of([image.container, image.repository, *chosen_by, *demands])

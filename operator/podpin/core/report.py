@@ -69,7 +69,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         message = f"{REFUSED}: {settled.refusal.message}"
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
-    images = _images(spec, seen, old, now)
+    images = _images(spec, seen, old, now, trying=settled.state is State.TRYING)
     told = (_resolved(rollout, seen, images), _verified(rollout, spec, seen, images))
     stable = settled.stable
     rejected = sorted(
@@ -238,7 +238,8 @@ def _dated(condition: Condition, old: Condition | None, now: datetime) -> Condit
     return condition.model_copy(update={"last_transition_time": since.replace(microsecond=0)})
 
 
-def _images(spec: Spec, seen: Observation, old: Status, now: datetime) -> tuple[ImageStatus, ...]:
+def _images(spec: Spec, seen: Observation, old: Status, now: datetime, *, trying: bool) -> tuple[ImageStatus, ...]:
+    """The versions chosen. What is learned of an image while it is tried waits for the verdict, and costs no write."""
     before = {image.container: image for image in old.images}
     chosen = []
     for image in spec.images:
@@ -246,6 +247,7 @@ def _images(spec: Spec, seen: Observation, old: Status, now: datetime) -> tuple[
         if image.policy.digest is not None:
             new = Resolved(None, image.policy.digest.value)
         last = last if last is not None and last.source == source else None
+        told = last
         if isinstance(new, Resolved) and (last is None or (last.tag, last.digest) != (new.tag, new.digest)):
             last = ImageStatus(
                 container=image.container,
@@ -255,7 +257,12 @@ def _images(spec: Spec, seen: Observation, old: Status, now: datetime) -> tuple[
                 resolved_at=now,
                 source=source,
             )
-        if last is not None and isinstance(new, Resolved) and new.digest == last.digest:
+        if (
+            last is not None
+            and isinstance(new, Resolved)
+            and new.digest == last.digest
+            and not (trying and last is told)
+        ):
             last = _described(last, new)
         if last is not None:
             chosen.append(last)

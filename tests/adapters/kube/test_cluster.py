@@ -178,6 +178,25 @@ async def test_nodes_that_cannot_be_read_now_are_an_error(server: ApiServer, clu
         await cluster.platforms(placement_of({}))
 
 
+async def test_nodes_of_a_while_ago_are_better_than_none(server: ApiServer, api: Api) -> None:
+    ticks = [100.0]
+    cluster = Cluster(api, (), lambda _: None, monotonic=lambda: ticks[0])
+    server.on("GET", NODES, page(node_body("a", "amd64"), version=1))
+    await cluster.platforms(placement_of({}))
+    server.on("GET", NODES, failure(500, "etcd is away"))
+    ticks[0] += 3600
+    assert await cluster.platforms(placement_of({})) == ("linux/amd64",)
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_another_rollout_that_is_not_there_is_none(server: ApiServer, cluster: Cluster, status: int) -> None:
+    path = "/apis/podpin.dev/v1alpha1/namespaces/shop/imagerollouts/web"
+    server.on("GET", path, failure(status, "no"))
+    assert await cluster.rollout(WEB) is None
+    server.on("GET", path, Reply(body={"metadata": {"name": "web"}}))
+    assert await cluster.rollout(WEB) == {"metadata": {"name": "web"}}
+
+
 PODS = "/api/v1/namespaces/shop/pods"
 
 

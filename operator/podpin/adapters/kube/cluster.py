@@ -140,6 +140,13 @@ class Cluster:
         if body["metadata"]["uid"] != uid:
             raise NotFound(f"ImageRollout {key} is another one by now.")
 
+    async def rollout(self, key: Key) -> Mapping[str, Any] | None:
+        """An ImageRollout as it is now; None where there is none, or it is none of podpin's business."""
+        try:
+            return await self.api.request("GET", _rollout(key))
+        except (NotFound, Denied):
+            return None
+
     async def release(self, key: Key, release: str) -> Release | None:
         """A release, whole, from its record; None where there is no such record or it cannot be read."""
         try:
@@ -165,7 +172,11 @@ class Cluster:
         """
         async with self._reading_nodes:
             if self._nodes is None or self._monotonic() - self._nodes[0] > NODES_FRESH:
-                self._nodes = (self._monotonic(), await self._list_nodes())
+                try:
+                    self._nodes = (self._monotonic(), await self._list_nodes())
+                except PodpinError:
+                    if self._nodes is None:
+                        raise  # the nodes of a while ago tell better than none which platforms there are
         return platforms_for(placement, self._nodes[1])
 
     async def _list_nodes(self) -> tuple[Node, ...]:

@@ -164,8 +164,12 @@ class RegistryClient:
 
         return await self._with_each_credential(repository, access, attempt)
 
-    async def inspect(self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = ()) -> Facts:
+    async def inspect(
+        self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = (), *, briefly: bool = False
+    ) -> Facts:
         """What the image of this digest is; of an index, that for the first of the `wanted` platforms is looked into.
+
+        Briefly, an index is asked for its platforms alone, which stand in itself.
 
         Costs one GET where the manifest was proven just now: of the image that an index names, or of the config.
         Another one where an index does not say when it was built. What the registry does not show is unknown.
@@ -173,6 +177,8 @@ class RegistryClient:
         top = await self.manifest(repository, digest, access)
         index = manifest = read_object(top.body)
         if top.media_type in INDEX_TYPES:
+            if briefly:
+                return facts_of(index, None, None)
             child = pick(children_of(index or {}), wanted)
             inner = None if child is None else await _shown(self.manifest(repository, child.digest, access))
             manifest = None if inner is None else read_object(inner.body)
@@ -274,7 +280,7 @@ class RegistryClient:
         claimed = await self._head(tag, errand)
         if claimed is None:
             return (await self._fetch(repository, tag, errand)).digest
-        if claimed != known:
+        if claimed != known and (errand, claimed) not in self._proven:
             # By digest and not by tag: what is checked is then what is pinned, whatever the tag does meanwhile.
             try:
                 await self._fetch(repository, claimed, errand)

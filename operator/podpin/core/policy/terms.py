@@ -21,6 +21,7 @@ PLATFORM_MISSING: Final = "PlatformMissing"
 TAG_MOVED: Final = "TagMoved"
 NOT_VERIFIED: Final = "NotVerified"
 CANNOT_VERIFY: Final = "CannotVerify"
+SOURCE_DEGRADED: Final = "SourceDegraded"
 
 
 class Terms(NamedTuple):
