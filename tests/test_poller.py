@@ -980,6 +980,22 @@ async def test_a_shorter_interval_takes_effect_at_once(world: World) -> None:
 
 
 @story
+async def test_no_rollout_is_looked_at_more_often_than_the_administrator_allows(world: World) -> None:
+    world.poller._min_interval = INTERVAL
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"), interval=INTERVAL)
+    world.follow(TWO, tag("latest"), interval=10.0)
+    await asyncio.sleep(1)
+    world.follow(ONE, tag("latest"), interval=20.0)
+    await asyncio.sleep(3600)
+    assert 10 <= world.registry.count("head") <= 1 + 3600 / INTERVAL
+    world.registry.requests.clear()
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert world.registry.count("head") == 1
+
+
+@story
 async def test_what_is_forgotten_is_not_looked_at_and_leaves_nothing(world: World) -> None:
     world.registry.push(WEB, "latest")
     world.registry.delay = lambda _: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def test_nothing_given_serves_all_namespaces_and_trusts_no_plain_http() -> None:
         (("--insecure-registry", "r:5000"), {}, {"insecure_registries": frozenset({"r:5000"})}),
         ((), {"PODPIN_INSECURE_REGISTRY": "r:5000,s"}, {"insecure_registries": frozenset({"r:5000", "s"})}),
         (("--insecure-registry", "r"), {"PODPIN_INSECURE_REGISTRY": "s"}, {"insecure_registries": frozenset({"r"})}),
+        (("--reachable-host", "r:5000"), {}, {"reachable_hosts": frozenset({"r:5000"})}),
+        ((), {"PODPIN_REACHABLE_HOST": "[fd00::1]:5,s"}, {"reachable_hosts": frozenset({"[fd00::1]:5", "s"})}),
+        (("--private-ranges", "deny"), {}, {"private_ranges": False}),
+        (("--private-ranges", "allow"), {"PODPIN_PRIVATE_RANGES": "deny"}, {}),
+        (("--min-interval", "1m30s"), {}, {"min_interval": timedelta(seconds=90)}),
+        ((), {"PODPIN_MIN_INTERVAL": "1h"}, {"min_interval": timedelta(hours=1)}),
         (("--sigstore-trusted-root", "/r.json"), {}, {"sigstore_trusted_root": Path("/r.json")}),
         ((), {"PODPIN_SIGSTORE_TRUSTED_ROOT": "/r.json"}, {"sigstore_trusted_root": Path("/r.json")}),
         (("--health-address", "[::1]:8081"), {}, {"health_address": "[::1]:8081"}),
@@ -64,6 +71,10 @@ def test_a_flag_wins_over_its_variable(
         (("run", "--hook-address", "h:1"), {}, "--hook-address and --hook-secrets need each other"),
         (("run",), {"PODPIN_HOOK_SECRETS": "f"}, "--hook-address and --hook-secrets need each other"),
         (("run", "--hook-address", "h", "--hook-secrets", "f"), {}, "--hook-address: must be HOST:PORT, not 'h'"),
+        (("run", "--private-ranges", "no"), {}, "--private-ranges: must be allow or deny, not 'no'"),
+        (("run", "--min-interval", "5"), {}, "--min-interval: '5' must be a duration with its unit, such as 90s"),
+        (("run", "--reachable-host", "https://r"), {}, "--reachable-host: must be HOST or HOST:PORT, without a scheme"),
+        (("run", "--insecure-registry", "r/x"), {}, "--insecure-registry: must be HOST or HOST:PORT, without a scheme"),
         (("run", "--workers", "0"), {}, "--workers: must be a whole number above 0, not '0'"),
         (("run",), {"PODPIN_WORKERS": "many"}, "--workers: must be a whole number above 0, not 'many'"),
         (("run", "--health-address", "8080"), {}, "--health-address: must be HOST:PORT, not '8080'"),
@@ -103,6 +114,9 @@ def test_help_is_worth_reading(arguments: tuple[str, ...], capsys: pytest.Captur
             "context",
             "namespace",
             "insecure-registry",
+            "reachable-host",
+            "private-ranges",
+            "min-interval",
             "health-address",
             "log-format",
             "workers",

@@ -231,7 +231,8 @@ class Poller:
     within the event loop, with the key of a rollout whose answers have changed. `verifier` looks at signatures; without
     it nothing that must be signed is found. `load_platforms` says for which platforms a placement (`core.placement`)
     has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in [0, 1). `jitter` is the share by which
-    intervals are drawn out at random.
+    intervals are drawn out at random. No repository is looked at more often than each `min_interval` seconds, unless
+    somebody asks for a look or it was unavailable.
     """
 
     def __init__(
@@ -246,6 +247,7 @@ class Poller:
         clock: Callable[[], datetime] = now,
         rng: Callable[[], float] = random.random,
         jitter: float = 0.1,
+        min_interval: float = 0.0,
     ) -> None:
         self._registry = registry
         self._verifier = verifier
@@ -256,6 +258,7 @@ class Poller:
         self._monotonic = monotonic
         self._rng = rng
         self._jitter = jitter
+        self._min_interval = min_interval
         self._keys: dict[Key, dict[str, _Follower]] = {}
         self._parties: dict[tuple[Repository, AccessSource, bool], _Party] = {}
         self._paths: dict[str, list[_Party]] = {}
@@ -462,13 +465,15 @@ class Poller:
 
     def _hasten(self, group: _Group, interval: float) -> None:
         """Look earlier than planned if this interval is shorter than the one that the plan was made for."""
+        interval = max(interval, self._min_interval)
         if group.state is _State.RESTING and group.looked_at is not None and interval < group.pace:
             group.pace = interval
             self._plan(group, min(group.due, group.looked_at + interval * (1 + self._jitter * self._rng())))
 
     def _rest(self, group: _Group, trouble: Unavailable | None) -> None:
         """Plan the next look after one that has ended, or after one that could not begin."""
-        interval = group.pace = min(follower.wish.interval for follower in group.followers())
+        wanted = min(follower.wish.interval for follower in group.followers())
+        interval = group.pace = max(wanted, self._min_interval)
         if trouble is None:
             spread = self._jitter * (_FIRST_SPREAD if group.looked_at is None else 1)
             group.failures = 0

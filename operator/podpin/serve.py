@@ -101,7 +101,10 @@ class Podpin:
             api, settings.namespaces, self._queue.add, functools.partial(self._queue.add, bulk=True)
         )
         self._registry = RegistryClient(
-            insecure_hosts=settings.insecure_registries, trusted_realms=settings.trusted_realms
+            insecure_hosts=settings.insecure_registries,
+            reachable_hosts=settings.reachable_hosts,
+            private_ranges=settings.private_ranges,
+            trusted_realms=settings.trusted_realms,
         )
         self._poller = Poller(
             self._registry,
@@ -111,6 +114,7 @@ class Podpin:
             # Who serves some namespaces only has no right to see nodes, which belong to none.
             load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,
+            min_interval=settings.min_interval.total_seconds(),
         )
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()

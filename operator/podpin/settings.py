@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
 from podpin import __version__
+from podpin.core.duration import format_duration, parse_duration
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 DESCRIPTION = """\
 podpin runs applications by image digest, and goes back to the last good version by itself when a new one fails.
@@ -47,6 +52,12 @@ class Settings:
     """HOST or HOST:PORT of registries that may be spoken to over plain HTTP."""
     trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
+    reachable_hosts: frozenset[str] = frozenset()
+    """HOST or HOST:PORT that may be at any address: loopback, link-local, private."""
+    private_ranges: bool = True
+    """Whether other registries may be in private networks."""
+    min_interval: timedelta = timedelta(seconds=10)
+    """The shortest time between two looks at a repository, whatever a rollout asks for."""
     sigstore_trusted_root: Path | None = None
     """The trusted_root.json by which signatures without keys are verified; none means that they cannot be."""
     health_address: str = "0.0.0.0:8080"
@@ -106,6 +117,18 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         "let that token server have this registry's credentials; may be repeated (default: none but the registry)",
         "REGISTRY=HOST",
     )
+    listing(
+        "reachable-host",
+        "connect to this host at any address, even a loopback, link-local or private one; may be repeated",
+        "HOST[:PORT]",
+    )
+    option(
+        "min-interval",
+        f"how often to look at a repository at the most (default: {format_duration(usual.min_interval)})",
+        "DURATION",
+        _duration,
+        format_duration(usual.min_interval),
+    )
     option(
         "sigstore-trusted-root",
         "trusted_root.json of the sigstore to verify signatures without keys by (default: none, and they cannot be)",
@@ -121,9 +144,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     )
     option("hook-address", "where webhooks of registries are answered (default: nowhere)", "HOST:PORT", _address)
     option("hook-secrets", "the file that lists the webhooks and their secrets, see docs/hooks.md", "FILE")
-    for flag, words in (("log-format", ("human", "json")), ("log-level", ("debug", "info", "warning", "error"))):
-        default = getattr(usual, flag.replace("-", "_"))
-        option(flag, f"{_either(words)} (default: {default})", f"{{{','.join(words)}}}", _one_of(words), default)
+    for flag, words, what, default in (
+        ("private-ranges", ("allow", "deny"), "registries in private networks: ", "allow"),
+        ("log-format", ("human", "json"), "", usual.log_format),
+        ("log-level", ("debug", "info", "warning", "error"), "", usual.log_level),
+    ):
+        option(flag, f"{what}{_either(words)} (default: {default})", f"{{{','.join(words)}}}", _one_of(words), default)
     option("workers", f"how many rollouts are worked on at once (default: {usual.workers})", "N", _count, usual.workers)
     given = parser.parse_args(arguments)
     if bool(given.hook_address) != bool(given.hook_secrets):
@@ -136,7 +162,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         kubeconfig=given.kubeconfig,
         context=given.context,
         namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
-        insecure_registries=_hosts(listed("insecure-registry", given.insecure_registry), run.error),
+        insecure_registries=_hosts(
+            "insecure-registry", listed("insecure-registry", given.insecure_registry), run.error
+        ),
+        reachable_hosts=_hosts("reachable-host", listed("reachable-host", given.reachable_host), run.error),
+        private_ranges=given.private_ranges == "allow",
+        min_interval=given.min_interval,
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         sigstore_trusted_root=given.sigstore_trusted_root,
         health_address=given.health_address,
@@ -169,10 +200,10 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
     return read
 
 
-def _hosts(hosts: Sequence[str], refuse: Callable[[str], NoReturn]) -> frozenset[str]:
+def _hosts(flag: str, hosts: Sequence[str], refuse: Callable[[str], NoReturn]) -> frozenset[str]:
     for host in hosts:
-        if "/" in host:
-            refuse(f"argument --insecure-registry: must be HOST or HOST:PORT, without a scheme or a path, not {host!r}")
+        if not _HOST.fullmatch(host):
+            refuse(f"argument --{flag}: must be HOST or HOST:PORT, without a scheme or a path, not {host!r}")
     return frozenset(hosts)
 
 
@@ -191,6 +222,13 @@ def _address(text: str) -> str:
     if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"must be HOST:PORT, not {text!r}")
     return text
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _count(text: str) -> int:

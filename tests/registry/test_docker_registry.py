@@ -40,7 +40,7 @@ DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 async def client_for(registry: RealRegistry) -> AsyncIterator[RegistryClient]:
     hosts = frozenset({registry.host})
     insecure = hosts if registry.scheme == "http" else frozenset[str]()
-    client = RegistryClient(insecure_hosts=insecure, loopback_hosts=hosts)
+    client = RegistryClient(insecure_hosts=insecure, reachable_hosts=hosts)
     try:
         yield client
     finally:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def private(registry: Scripted, new_client: NewClient, **more: Any) -> RegistryClient:
-    return new_client(loopback_hosts=frozenset({registry.host}), **more)
+    return new_client(reachable_hosts=frozenset({registry.host}), **more)
 
 
 async def test_a_private_ca_is_trusted_for_those_who_bring_it(

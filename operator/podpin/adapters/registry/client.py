@@ -62,9 +62,10 @@ _KEPT_BYTES: Final = 16 * 1024
 class RegistryClient:
     """All registries, for all rollouts, each with its own access.
 
-    Hosts are exact `host[:port]`: `insecure_hosts` are spoken to by plain HTTP and may be on loopback, `loopback_hosts`
-    may be there and speak HTTPS. `trusted_realms` maps a registry's host to those of token servers that may see its
-    passwords. `monotonic` gives seconds, `rng` numbers in [0, 1).
+    Hosts are exact `host[:port]`: `insecure_hosts` are spoken to by plain HTTP and may be on loopback,
+    `reachable_hosts` may be at any address, and all others in private networks if `private_ranges`. `trusted_realms`
+    maps a registry's host to those of token servers that may see its passwords. `monotonic` gives seconds, `rng`
+    numbers in [0, 1).
 
     Every method raises podpin.errors: Unavailable where nothing follows for the image (its `retry_after` is in
     seconds), Denied, NotFound, Untrusted, and Invalid for what will be refused until somebody changes it.
@@ -74,7 +75,8 @@ class RegistryClient:
         self,
         *,
         insecure_hosts: frozenset[str] = frozenset(),
-        loopback_hosts: frozenset[str] = frozenset(),
+        reachable_hosts: frozenset[str] = frozenset(),
+        private_ranges: bool = True,
         trusted_realms: Mapping[str, frozenset[str]] | None = None,
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -83,7 +85,8 @@ class RegistryClient:
         self._limits = limits or Limits()
         self._transport = Transport(
             insecure_hosts=insecure_hosts,
-            loopback_hosts=loopback_hosts,
+            reachable_hosts=reachable_hosts,
+            private_ranges=private_ranges,
             limits=self._limits,
             monotonic=monotonic,
             rng=rng,

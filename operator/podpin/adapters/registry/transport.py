@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
-from podpin.adapters.registry.addresses import VettedResolver, check_literal
+from podpin.adapters.registry.addresses import Place, Reach, VettedResolver
 from podpin.adapters.registry.limits import Gates, Limits, parse_retry_after
 from podpin.errors import Invalid, PodpinError, Unavailable, Untrusted
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 _SESSIONS_KEPT: Final = 16
+_LONGEST_HOST: Final = 253 + len(":65535")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -55,15 +56,16 @@ def same_origin(one: URL, other: URL) -> bool:
 class Transport:
     """HTTP for the registry client: few sessions, one per CA, shared by all hosts.
 
-    `insecure_hosts` speak plain HTTP, and may be on loopback; `loopback_hosts` may be there too but speak HTTPS.
-    Each is an exact `host[:port]`.
+    `insecure_hosts` speak plain HTTP, and may be on loopback; `reachable_hosts` may be at any address. Each is an exact
+    `host[:port]`. `private_ranges` says whether other hosts may be in private networks.
     """
 
     def __init__(
         self,
         *,
         insecure_hosts: frozenset[str],
-        loopback_hosts: frozenset[str],
+        reachable_hosts: frozenset[str],
+        private_ranges: bool,
         limits: Limits,
         monotonic: Callable[[], float],
         rng: Callable[[], float],
@@ -71,20 +73,29 @@ class Transport:
         self._insecure_hosts = frozenset(host.lower() for host in insecure_hosts)
         self._limits = limits
         self._gates = Gates(limits, monotonic, rng)
-        on_loopback = {URL(f"http://{host}") for host in self._insecure_hosts}
-        on_loopback |= {URL(f"https://{host.lower()}") for host in loopback_hosts}
-        self._loopback = frozenset((url.host or "", url.port or 0) for url in on_loopback)
-        self._resolver = VettedResolver(self._loopback)
+        self._reach = Reach(
+            frozenset(self._place(host) for host in reachable_hosts),
+            frozenset(self._place(host) for host in insecure_hosts),
+            private_ranges,
+        )
+        self._resolver = VettedResolver(self._reach)
         self._sessions: OrderedDict[bytes | None, _Session] = OrderedDict()
 
     def scheme_for(self, host: str) -> str:
         """How to speak to `host[:port]`: `http` for those that the administrator named, `https` for all others."""
         return "http" if host.lower() in self._insecure_hosts else "https"
 
+    def _place(self, host: str) -> Place:
+        url = URL(f"{self.scheme_for(host)}://{host.lower()}")
+        return url.host or "", url.port or 0
+
     def check_hop(self, url: URL) -> None:
-        """Raise Untrusted for a URL that podpin does not ask: another scheme, plain HTTP, or a user in it."""
+        """Raise Untrusted for a URL that podpin does not ask: another scheme, plain HTTP, or a user in it.
+
+        Raises Invalid for a host that is an address where podpin must not connect to.
+        """
         where = authority(url)
-        if url.scheme not in {"http", "https"} or not where:
+        if url.scheme not in {"http", "https"} or not where or len(where) > _LONGEST_HOST:
             raise Untrusted("A registry sent podpin to an address that is no web address; ask the registry's operator.")
         if url.user is not None or url.password is not None:
             raise Untrusted(f"A registry sent podpin to {where} with credentials in the address, which it never uses.")
@@ -94,7 +105,7 @@ class Transport:
                 "--insecure-registry.",
             )
         if url.host:
-            check_literal(url.host, loopback=(url.host, url.port or 0) in self._loopback)
+            self._reach.check_literal(url.host, url.port or 0)
 
     async def fetch(
         self,
