@@ -160,11 +160,35 @@ def test_a_password_may_hold_colons_and_bytes_that_are_no_text() -> None:
     assert credential.password.encode("utf-8", "surrogateescape") == b"a:b\xff"
 
 
-def test_an_identity_token_is_passed_over_as_the_kubelet_does() -> None:
-    auths = {"r.io": {"identitytoken": "x"}, "q.io": {"auth": "", "username": "me", "password": "p"}, "e.io": None}
-    keyring = Keyring.of_secrets([docker_config(auths)])
-    assert users(keyring, "r.io/app") == []
-    assert users(keyring, "q.io/app") == ["me"]
+IDENTITIES: dict[str, tuple[Any, list[Credential]]] = {
+    "nothing at all": (None, []),
+    "an identity token alone": ({"identitytoken": "t"}, [Credential("", "", "t")]),
+    "in any case": ({"IdentityToken": "t"}, [Credential("", "", "t")]),
+    "beside a password": ({"username": "me", "password": "p", "identitytoken": "t"}, [Credential("me", "p", "t")]),
+    "beside auth without a password, as Azure has it": (
+        {"auth": "MDAwOg==", "identitytoken": "t"},
+        [Credential("000", "", "t")],
+    ),
+    "an empty one is none": (
+        {"auth": "", "username": "me", "password": "p", "identitytoken": ""},
+        [Credential("me", "p")],
+    ),
+    "one that is no text is none, as for the kubelet": ({"identitytoken": 7}, []),
+    "one that could not be sent is none": ({"identitytoken": "\ud800"}, []),
+}
+
+
+@pytest.mark.parametrize(("value", "credentials"), IDENTITIES.values(), ids=IDENTITIES)
+def test_an_identity_token_is_kept_beside_what_the_kubelet_reads(value: Any, credentials: list[Credential]) -> None:
+    keyring = Keyring.of_secrets([docker_config({"r.io": value})])
+    assert list(keyring.lookup(Repository("r.io", "app"))) == credentials
+    assert "'t'" not in repr(credentials)
+
+
+def test_another_identity_token_is_another_access() -> None:
+    one, two = (Access(Keyring.of_secrets([docker_config({"r.io": {"identitytoken": token}})])) for token in "ab")
+    repository = Repository("r.io", "app")
+    assert one.fingerprint_for(repository) != two.fingerprint_for(repository)
 
 
 def test_reads_the_older_kind_of_secret_and_keys_in_any_case() -> None:

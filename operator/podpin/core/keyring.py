@@ -6,7 +6,8 @@ Kubernetes' pkg/credentialprovider: the host label by label, the port exactly, t
 match, in reverse lexical order of their keys. A plain string prefix would give registry.example.com's password to
 registry.example.com.evil.org.
 
-Of an entry the kubelet reads `username`, `password` and `auth` alone. So do we: an `identitytoken` does not help it.
+Of an entry the kubelet reads `username`, `password` and `auth` alone. An `identitytoken`, which is all that a login to
+Azure and some others leaves, is kept beside them: podpin can look with it, and the nodes pull by means of their own.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ DOCKER_CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG: Final = "kubernetes.io/dockercfg"
 """The older type: the hosts alone, under the key `.dockercfg`."""
 
-_FIELDS: Final = frozenset({"auths", "username", "password", "auth"})
+_FIELDS: Final = frozenset({"auths", "username", "password", "auth", "identitytoken"})
 _DOCKER_HUB_KEY: Final = "index.docker.io"
 _DOCKER_HUB_HOSTS: Final = frozenset({DOCKER_HUB, _DOCKER_HUB_KEY})
 _API_VERSION: Final = re.compile(r"/v[12](?=/)", re.ASCII)
@@ -56,10 +57,19 @@ class SecretData(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A user's name and password. Neither its repr nor its str shows the password."""
+    """A user's name and password, or a token that the registry's token server exchanges, or both.
+
+    Neither its repr nor its str shows a secret.
+    """
 
     username: str
     password: str = field(repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+
+    @property
+    def has_password(self) -> bool:
+        """Whether there is anything to send by Basic authentication."""
+        return bool(self.username or self.password)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -112,7 +122,7 @@ class Access:
         """
         digest = hashlib.sha256()
         for credential in self.keyring.lookup(repository):
-            for part in (credential.username, credential.password):
+            for part in (credential.username, credential.password, credential.identity_token or ""):
                 digest.update(_framed(part.encode("utf-8", "surrogatepass")))
         if self.ca is not None:
             digest.update(b"ca" + _framed(self.ca))
@@ -180,7 +190,7 @@ def _folded(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def _credential(secret: SecretData, entry: Any) -> Credential | None:
-    """Read one registry's entry, or return None for one with nothing in it that the kubelet would send."""
+    """Read one registry's entry, or return None for one with nothing in it."""
     if entry is None:
         return None
     if not isinstance(entry, dict):
@@ -189,11 +199,15 @@ def _credential(secret: SecretData, entry: Any) -> Credential | None:
     username, password, auth = (folded.get(name) or "" for name in ("username", "password", "auth"))
     if not (isinstance(username, str) and isinstance(password, str) and isinstance(auth, str)):
         raise _flaw(secret, "a registry's username, password or auth is not a string")
+    token = folded.get("identitytoken")
+    # The kubelet does not look at it, so that nothing in it can be wrong.
+    identity = token if isinstance(token, str) and token and not _LONE_SURROGATE.search(token) else None
     if auth:
-        return Credential(*_decode_auth(secret, auth))
-    if not (username or password):
+        return Credential(*_decode_auth(secret, auth), identity)
+    if not (username or password or identity):
         return None
-    return Credential(*(_LONE_SURROGATE.sub("\ufffd", part) for part in (username, password)))
+    username, password = (_LONE_SURROGATE.sub("\ufffd", part) for part in (username, password))
+    return Credential(username, password, identity)
 
 
 def _decode_auth(secret: SecretData, auth: str) -> tuple[str, str]:

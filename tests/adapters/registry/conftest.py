@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp.abc import ResolveResult
 from tests.adapters.registry.scripted import Authority, Scripted, serving
 
+from podpin.adapters.registry import addresses
 from podpin.adapters.registry.client import RegistryClient
 
 if TYPE_CHECKING:
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 Serve = Callable[..., Awaitable[Scripted]]
 NewClient = Callable[..., RegistryClient]
+KnownAs = Callable[..., RegistryClient]
 
 
 class Clock:
@@ -56,11 +60,27 @@ async def new_client(clock: Clock) -> AsyncIterator[NewClient]:
 
         def make(*insecure: Scripted, **settings: Any) -> RegistryClient:
             hosts = frozenset(each.host for each in insecure)
+            hosts |= settings.pop("insecure_hosts", frozenset())
             made = RegistryClient(insecure_hosts=hosts, monotonic=clock, rng=lambda: 0.5, **settings)
             stack.push_async_callback(made.close)
             return made
 
         yield make
+
+
+@pytest.fixture
+def known_as(monkeypatch: pytest.MonkeyPatch, new_client: NewClient) -> KnownAs:
+    """Have a scripted registry answer to another name: `client = known_as({"ghcr.io": registry})`."""
+
+    def name(hosts: Mapping[str, Scripted], **settings: Any) -> RegistryClient:
+        def look_up(host: str, _: int, family: socket.AddressFamily) -> list[ResolveResult]:
+            port = int(hosts[host].host.rpartition(":")[2])
+            return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=6, flags=0)]
+
+        monkeypatch.setattr(addresses, "_look_up", look_up)
+        return new_client(insecure_hosts=frozenset(hosts), **settings)
+
+    return name
 
 
 @pytest.fixture

@@ -132,6 +132,32 @@ async def test_a_token_that_is_refused_is_renewed_once(registry: Scripted, clien
     assert sum(request.path == "/token" for request in registry.seen) == 2
 
 
+async def test_a_scope_of_the_registrys_own_is_asked_for_at_once_the_next_time(
+    registry: Scripted, client: RegistryClient
+) -> None:
+    registry.on("*", wants("Bearer t", challenge=bearer(registry.host, scope="repository:group/app:pull")))
+    registry.on("GET /token", reply(200, {"token": "t", "expires_in": 300}))
+    digest = await resolve(client, registry)
+    registry.seen.clear()
+    assert await client.resolve(registry.app, "1", ANYBODY, known=digest) == digest
+    assert registry.asked == [HEAD]
+
+
+async def test_a_token_with_too_narrow_a_scope_is_replaced_once_by_what_is_asked_for(
+    registry: Scripted, client: RegistryClient
+) -> None:
+    async def token(request: web.BaseRequest) -> web.StreamResponse:
+        return await reply(200, {"token": "wide" if "a:b:pull" in request.query.getall("scope") else "narrow"})(request)
+
+    narrow, wide = bearer(registry.host), bearer(registry.host, scope="a:b:pull") + ',error="insufficient_scope"'
+    registry.on("*", reply(401, www_authenticate=narrow), manifest(), wants("Bearer wide", challenge=wide))
+    registry.on("GET /token", token)
+    for _ in range(2):
+        await resolve(client, registry)
+    assert sum(request.path == "/token" for request in registry.seen) == 2
+    assert registry.authorizations.count("Bearer wide") == 3
+
+
 async def test_one_tenants_token_is_never_anothers(registry: Scripted, client: RegistryClient) -> None:
     async def token(request: web.BaseRequest) -> web.StreamResponse:
         who = request.headers.get("Authorization", "anybody")
@@ -227,6 +253,8 @@ REALMS = {
     "a user in it": ("http://u:p@{host}/token", "credentials in the address"),
     "no host": ("/token", "no address"),
     "no URL": ("http://[", "no address"),
+    "a host longer than any": ("http://" + "a." * 200 + "b/", "no web address"),
+    "an address in an odd spelling": ("https://0xa9fea9fe/", "in a spelling"),
     "another scheme": ("ftp://{host}/token", "no web address"),
     "a file": ("file:///etc/passwd", "no"),
     "the metadata service": ("https://169.254.169.254/token", "metadata"),

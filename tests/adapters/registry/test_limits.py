@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.adapters.registry.scripted import IMAGE, Scripted, manifest, reply
 
 from podpin.adapters.registry.client import RegistryClient
-from podpin.adapters.registry.limits import Gates, Limits, parse_retry_after
+from podpin.adapters.registry.limits import Gates, Limits, parse_retry_after, read_quota
 from podpin.core.keyring import Access
 from podpin.core.reference import Repository, parse_repository
 from podpin.errors import Unavailable, Untrusted
@@ -45,7 +45,7 @@ def endless(sent: list[int], status: int = 200) -> Reply:
     return answer
 
 
-@pytest.mark.parametrize(("path", "most"), [("manifests/1", "4,194,304"), ("tags/list", "4,194,304")])
+@pytest.mark.parametrize(("path", "most"), [("manifests/1", "4,194,304"), ("tags/list", "8,388,608")])
 async def test_a_body_of_ten_gigabytes_is_cut_off(
     registry: Scripted, client: RegistryClient, path: str, most: str
 ) -> None:
@@ -233,6 +233,23 @@ RETRY_AFTER = {
 @pytest.mark.parametrize(("value", "date", "seconds"), RETRY_AFTER.values(), ids=RETRY_AFTER)
 def test_reads_retry_after(value: str | None, date: str | None, seconds: float | None) -> None:
     assert parse_retry_after(value, date) == seconds
+
+
+QUOTAS = {
+    "Docker Hub's": ("100;w=21600", "100 requests in 6h"),
+    "blanks around": (" 10;w=60 ", "10 requests in 1m"),
+    "no window": ("100", None),
+    "more than one, as the draft of the standard has it": ("100, 100;w=60", None),
+    "words": ("many;w=long", None),
+    "digits without end": ("9" * 5000 + ";w=1", None),
+    "the longest": ("9999999;w=9999999", "9999999 requests in 2777h46m39s"),
+    "nothing": (None, None),
+}
+
+
+@pytest.mark.parametrize(("value", "words"), QUOTAS.values(), ids=QUOTAS)
+def test_reads_a_quota(value: str | None, words: str | None) -> None:
+    assert read_quota(value) == words
 
 
 async def test_a_wait_asked_for_is_capped() -> None:

@@ -94,6 +94,21 @@ async def test_where_head_does_not_tell_get_does(registry: Scripted, client: Reg
     assert registry.asked == list(TAG)
 
 
+async def test_where_head_does_not_tell_get_is_conditional(registry: Scripted, client: RegistryClient) -> None:
+    digest = registry.serves("1")
+    registry.on(TAG[0], reply(405))
+    registry.on(TAG[1], reply(304), manifest())
+    assert await client.resolve(registry.app, "1", ANYBODY, known=WRONG) == WRONG
+    assert await client.resolve(registry.app, "1", ANYBODY, known=WRONG) == digest
+    assert registry.seen[1].headers["If-None-Match"] == f'"{WRONG}"'
+
+
+async def test_not_modified_is_no_answer_to_who_knows_nothing(registry: Scripted, client: RegistryClient) -> None:
+    registry.on("*", reply(304))
+    with pytest.raises(Unavailable, match="HTTP 304"):
+        await client.resolve(registry.app, "1", ANYBODY)
+
+
 async def test_get_without_a_digest_header_is_computed(registry: Scripted, client: RegistryClient) -> None:
     registry.on(TAG[0], reply(405))
     registry.on(TAG[1], reply(200, image(), kind=IMAGE))

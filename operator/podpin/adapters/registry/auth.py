@@ -15,7 +15,7 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aiohttp import hdrs
 from yarl import URL
@@ -37,9 +37,16 @@ KNOWN_REALMS: Final[Mapping[str, frozenset[str]]] = {
 }
 """Public registries whose token server has another host than they have."""
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
 _KEPT: Final = 512
+_LONGEST_SCOPE: Final = 1024
 _SHORTEST_LIFE_SECONDS: Final = 60.0
 _LONGEST_LIFE_SECONDS: Final = 24 * 3600.0
+_NO_EXCHANGE: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
+"""What token servers say that know nothing of exchanging tokens: 404 is Google's, 401 Artifactory's (so containerd)."""
+
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 
 
@@ -89,6 +96,7 @@ class Authorizer:
         self._token_bytes = token_bytes
         self._monotonic = monotonic
         self._wanted: OrderedDict[str, Challenge] = OrderedDict()
+        self._odd_scopes: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._tokens: OrderedDict[_TokenKey, tuple[str, float]] = OrderedDict()
 
     async def expected(self, errand: Errand) -> str | None:
@@ -96,6 +104,9 @@ class Authorizer:
         challenge = self._wanted.get(str(errand.registry))
         if challenge is None:
             return None
+        scope = self._odd_scopes.get((str(errand.registry), errand.path))
+        if scope is not None:
+            challenge = Challenge(challenge.scheme, {**challenge.parameters, "scope": scope})
         try:
             return await self._header(challenge, errand, fresh=False)
         except (Denied, Untrusted):
@@ -122,19 +133,19 @@ class Authorizer:
         return None
 
     async def _header(self, challenge: Challenge, errand: Errand, *, fresh: bool) -> str | None:
-        if challenge.scheme == "basic" and errand.credential is not None:
+        if challenge.scheme == "basic" and errand.credential is not None and errand.credential.has_password:
             return _basic(errand.credential)
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
             return f"Bearer {await self._token(challenge, errand, fresh=fresh)}"
         return None
 
     def _remember(self, challenge: Challenge, errand: Errand) -> None:
-        """Keep what holds for all of the registry's repositories: everything but the scope."""
+        """Keep what holds for all of the registry's repositories, and this one's scope if it has one of its own."""
         kept = {name: value for name, value in challenge.parameters.items() if name in {"realm", "service"}}
-        self._wanted[str(errand.registry)] = Challenge(challenge.scheme, kept)
-        self._wanted.move_to_end(str(errand.registry))
-        if len(self._wanted) > _KEPT:
-            self._wanted.popitem(last=False)
+        _put(self._wanted, str(errand.registry), Challenge(challenge.scheme, kept))
+        scope = challenge.parameters.get("scope", errand.scope)
+        if scope != errand.scope and len(scope) <= _LONGEST_SCOPE:
+            _put(self._odd_scopes, (str(errand.registry), errand.path), scope)
 
     async def _token(self, challenge: Challenge, errand: Errand, *, fresh: bool) -> str:
         realm = self._realm(challenge.parameters["realm"], errand)
@@ -148,10 +159,7 @@ class Authorizer:
             self._tokens.move_to_end(key)
             return kept[0]
         token, life = await self._fetch_token(realm, service, scopes, errand)
-        self._tokens[key] = (token, now + life)
-        self._tokens.move_to_end(key)
-        if len(self._tokens) > _KEPT:
-            self._tokens.popitem(last=False)
+        _put(self._tokens, key, (token, now + life))
         return token
 
     def _realm(self, text: str, errand: Errand) -> URL:
@@ -180,18 +188,14 @@ class Authorizer:
         self, realm: URL, service: str | None, scopes: tuple[str, ...], errand: Errand
     ) -> tuple[str, float]:
         """Ask the token server. Returns the token and for how many seconds it is good."""
-        query = [] if service is None else [("service", service)]
-        query += [("scope", scope) for scope in scopes]
         host = authority(realm)
-        answer = await self._transport.fetch(
-            "GET",
-            realm.extend_query(query),
-            who="token server",
-            ca=errand.ca,
-            headers={hdrs.ACCEPT: "application/json"},
-            authorization=None if errand.credential is None else _basic(errand.credential),
-            most_bytes=self._token_bytes,
-        )
+        credential = errand.credential
+        if credential is not None and credential.identity_token is not None:
+            answer = await self._exchange(realm, service, scopes, credential.identity_token, errand)
+            if answer.status in _NO_EXCHANGE and credential.has_password:
+                answer = await self._ask(realm, service, scopes, errand)
+        else:
+            answer = await self._ask(realm, service, scopes, errand)
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise Denied(_refused(f"The token server at {host}", errand, answer.status))
         if answer.status != HTTPStatus.OK:
@@ -201,6 +205,45 @@ class Authorizer:
         if not isinstance(token, str) or not _TOKEN.fullmatch(token):
             raise Untrusted(f"The token server at {host} answers without a token.")
         return token, _life(content.get("expires_in"))
+
+    async def _ask(self, realm: URL, service: str | None, scopes: tuple[str, ...], errand: Errand) -> Answer:
+        """Ask for a token as distribution's protocol has it: by GET, with a password or without."""
+        query = [] if service is None else [("service", service)]
+        query += [("scope", scope) for scope in scopes]
+        return await self._transport.fetch(
+            "GET",
+            realm.extend_query(query),
+            who="token server",
+            ca=errand.ca,
+            headers={hdrs.ACCEPT: "application/json"},
+            authorization=None if errand.credential is None else _basic(errand.credential),
+            most_bytes=self._token_bytes,
+        )
+
+    async def _exchange(
+        self, realm: URL, service: str | None, scopes: tuple[str, ...], identity_token: str, errand: Errand
+    ) -> Answer:
+        """Ask for a token as its OAuth2 variant has it: by POST, in exchange for a refresh token."""
+        form = {"grant_type": "refresh_token", "client_id": "podpin", "refresh_token": identity_token}
+        form |= {"scope": " ".join(scopes)} | ({} if service is None else {"service": service})
+        return await self._transport.fetch(
+            "POST",
+            realm,
+            who="token server",
+            ca=errand.ca,
+            headers={hdrs.ACCEPT: "application/json"},
+            authorization=None,
+            most_bytes=self._token_bytes,
+            form=form,
+        )
+
+
+def _put(table: OrderedDict[_K, _V], key: _K, value: _V) -> None:
+    """Keep a value under a key that comes from a stranger: the oldest make room."""
+    table[key] = value
+    table.move_to_end(key)
+    if len(table) > _KEPT:
+        table.popitem(last=False)
 
 
 def denied(errand: Errand, status: int) -> Denied:

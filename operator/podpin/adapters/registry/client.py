@@ -282,7 +282,7 @@ class RegistryClient:
     async def _resolve(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
         claimed = await self._head(tag, errand)
         if claimed is None:
-            return (await self._fetch(repository, tag, errand)).digest
+            return await self._resolve_by_get(repository, tag, errand, known)
         if claimed != known and (errand, claimed) not in self._proven:
             # By digest and not by tag: what is checked is then what is pinned, whatever the tag does meanwhile.
             try:
@@ -293,6 +293,13 @@ class RegistryClient:
                     f"{repository.path}:{tag} and does not have it; podpin asks again later.",
                 ) from error
         return claimed
+
+    async def _resolve_by_get(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
+        """Where HEAD does not tell: fetch the manifest, unless the registry says that it is still the known one."""
+        if known is None:
+            return (await self._fetch(repository, tag, errand)).digest
+        manifest = await self._fetch_unless(repository, tag, errand, known)
+        return known if manifest is None else manifest.digest
 
     async def _head(self, name: str, errand: Errand) -> str | None:
         """Ask for a manifest's digest alone; None if HEAD does not tell and GET has to."""
@@ -305,8 +312,19 @@ class RegistryClient:
 
     async def _fetch(self, repository: Repository, name: str, errand: Errand) -> Manifest:
         """Fetch a manifest by tag or digest, and prove it. Raises NotFound only for a clear 404."""
+        manifest = await self._fetch_unless(repository, name, errand, None)
+        assert manifest is not None
+        return manifest
+
+    async def _fetch_unless(
+        self, repository: Repository, name: str, errand: Errand, known: str | None
+    ) -> Manifest | None:
+        """Fetch a manifest and prove it; None if it is the `known` one, which was proven when it became known."""
         url = self._url(errand, f"manifests/{name}")
-        answer = await self._ask("GET", url, errand, _MANIFEST_HEADERS, self._limits.manifest_bytes)
+        headers = _MANIFEST_HEADERS if known is None else {**_MANIFEST_HEADERS, hdrs.IF_NONE_MATCH: f'"{known}"'}
+        answer = await self._ask("GET", url, errand, headers, self._limits.manifest_bytes)
+        if known is not None and answer.status == HTTPStatus.NOT_MODIFIED:
+            return None
         by_digest = ":" in name
         shown = f"{repository.path}{'@' if by_digest else ':'}{name}"
         self._expect_ok(answer, errand, shown)

@@ -8,12 +8,15 @@ podpin's requests, not the rollouts'.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import OrderedDict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
+from podpin.core.duration import format_duration
 from podpin.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -21,17 +24,21 @@ if TYPE_CHECKING:
 
 _KIB: Final = 1024
 _MIB: Final = 1024 * _KIB
+_QUOTA: Final = re.compile(r"([0-9]{1,7});w=([0-9]{1,7})", re.ASCII)
 _GATES_KEPT: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, bytes and counts. The sizes are those of containers/image and go-containerregistry, after decoding."""
+    """Seconds, bytes and counts. The sizes are those of containers/image and go-containerregistry, after decoding.
+
+    A page of tags may be longer: Google's registries list up to 10,000 on one, with every manifest beside them.
+    """
 
     connect_seconds: float = 10
     total_seconds: float = 30
     manifest_bytes: int = 4 * _MIB
-    tag_page_bytes: int = 4 * _MIB
+    tag_page_bytes: int = 8 * _MIB
     token_bytes: int = 64 * _KIB
     error_bytes: int = 64 * _KIB
     redirects: int = 3
@@ -57,6 +64,14 @@ def parse_retry_after(value: str | None, date: str | None) -> float | None:
         return max(0.0, (then - since).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def read_quota(value: str | None) -> str | None:
+    """Read Docker Hub's RateLimit-Limit header, `100;w=21600`, into words: `100 requests in 6h`; None if it is none."""
+    found = _QUOTA.fullmatch((value or "").strip())
+    if found is None:
+        return None
+    return f"{int(found[1])} requests in {format_duration(timedelta(seconds=int(found[2])))}"
 
 
 class _Gate:

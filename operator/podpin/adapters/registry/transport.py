@@ -20,7 +20,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from podpin.adapters.registry.addresses import Place, Reach, VettedResolver
-from podpin.adapters.registry.limits import Gates, Limits, parse_retry_after
+from podpin.adapters.registry.limits import Gates, Limits, parse_retry_after, read_quota
 from podpin.errors import Invalid, PodpinError, Unavailable, Untrusted
 
 if TYPE_CHECKING:
@@ -118,9 +118,11 @@ class Transport:
         authorization: str | None,
         most_bytes: int,
         redirects: int = 0,
+        form: Mapping[str, str] | None = None,
     ) -> Answer:
         """Ask once, and follow up to `redirects` redirects; the authorization goes to `url`'s own origin alone.
 
+        A `form` is sent as the request's body; a request that has one must not be redirected.
         Returns whatever status came, except for those that say to come back later. `most_bytes` bounds the body of a
         good answer (more raises Untrusted); that of an error is cut off. Raises Unavailable, Untrusted and Invalid.
         """
@@ -130,7 +132,7 @@ class Transport:
             sent = dict(headers)
             if authorization is not None and same_origin(here, url):
                 sent[hdrs.AUTHORIZATION] = authorization
-            answer = await self._exchange(method, here, who=who, ca=ca, headers=sent, most_bytes=most_bytes)
+            answer = await self._exchange(method, here, who=who, ca=ca, headers=sent, most_bytes=most_bytes, form=form)
             if answer.status not in _REDIRECTS:
                 return answer
             here = _target(answer, who)
@@ -144,12 +146,20 @@ class Transport:
         await self._resolver.close()
 
     async def _exchange(
-        self, method: str, url: URL, *, who: str, ca: bytes | None, headers: Mapping[str, str], most_bytes: int
+        self,
+        method: str,
+        url: URL,
+        *,
+        who: str,
+        ca: bytes | None,
+        headers: Mapping[str, str],
+        most_bytes: int,
+        form: Mapping[str, str] | None,
     ) -> Answer:
         host = authority(url)
         async with self._gates.enter(host), self._session(ca) as client:
             try:
-                async with client.request(method, url, headers=headers, allow_redirects=False) as response:
+                async with client.request(method, url, headers=headers, data=form, allow_redirects=False) as response:
                     body = await self._read(response, who, most_bytes)
             except PodpinError:
                 raise
@@ -188,11 +198,15 @@ class Transport:
         host, status = authority(answer.url), answer.status
         if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
             wait = parse_retry_after(answer.headers.get(hdrs.RETRY_AFTER), answer.headers.get(hdrs.DATE))
-            reason = (
-                f"The {who} at {host} has had too many requests (HTTP 429); podpin waits before it asks again."
-                if status == HTTPStatus.TOO_MANY_REQUESTS
-                else f"The {who} at {host} is not in service (HTTP 503); podpin waits before it asks again."
-            )
+            if status == HTTPStatus.SERVICE_UNAVAILABLE:
+                reason = f"The {who} at {host} is not in service (HTTP 503); podpin waits before it asks again."
+            elif quota := read_quota(answer.headers.get("RateLimit-Limit")):
+                reason = (
+                    f"The {who} at {host} allows no more than {quota} (HTTP 429), and that is used up; podpin waits "
+                    "before it asks again. Other credentials, or a mirror, may allow more."
+                )
+            else:
+                reason = f"The {who} at {host} has had too many requests (HTTP 429); podpin waits before it asks again."
             raise self._gates.back_off(host, reason, wait)
         self._gates.calm(host)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.REQUEST_TIMEOUT:
