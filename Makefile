@@ -51,7 +51,7 @@ test-cluster: binaries ## the tests on a real cluster
 	  { echo "once more, only what has failed:"; $(RUN)/pytest -m cluster --last-failed --last-failed-no-failures none; }
 
 binaries: $(READY)
-	@[ "$(CLUSTER)" != local ] || $(RUN)/python -m tests.cluster build --kwok
+	@[ "$(CLUSTER)" != local ] || { $(RUN)/python -m tests.cluster build --kwok && $(RUN)/python -m tests.registry.servers; }
 
 bench: $(READY) ## what podpin costs and how fast it is, beside its budgets and peers (ARGS="--only latency --json FILE")
 	$(RUN)/python -m tests.bench $(ARGS)

@@ -57,7 +57,7 @@ class Recipe:
     def key(self) -> str:
         """Name of the folder in the cache: what was built, from exactly which modules."""
         digest = hashlib.sha256(self.go_mod.encode() + (self.module / "go.sum").read_bytes()).hexdigest()[:12]
-        return f"{self.version_of.rpartition('/')[2]}-{self.version}-{digest}"
+        return f"{name_of_built(self.version_of)}-{self.version}-{digest}"
 
     @property
     def linker_flags(self) -> str:

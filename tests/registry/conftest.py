@@ -1,12 +1,13 @@
-"""Debian's docker-registry, started on loopback with a configuration of our own, and images pushed into it."""
+"""Real registries, started on loopback with a configuration of our own, and images pushed into them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import json
+import os
 import re
-import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,18 +16,19 @@ import aiohttp
 import pytest
 import yaml
 from tests.adapters.registry.scripted import IMAGE, Authority, digest_of
+from tests.registry import servers
 
 from podpin.core.reference import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LISTENING = re.compile(rb"listening on ([0-9.]+:[0-9]+)")
+LISTENING = re.compile(rb"(?:listening on |Serving on https?://)([0-9.]+:[0-9]+)")
 
 
 @dataclass(frozen=True)
 class RealRegistry:
-    """A running docker-registry. `push` and `delete` speak to it with the Authorization header given."""
+    """A running registry. `push` and `delete` speak to it with the Authorization header given."""
 
     host: str
     scheme: str
@@ -81,10 +83,10 @@ def image(name: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
-    """Start a registry: `await start_registry({"auth": …}, authorization=…, authority=…)`; TLS with an authority."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.fail("These tests need Debian's docker-registry; install it with apt-get install docker-registry.")
+    """Start docker-registry: `await start_registry({"auth": …}, authorization=…, authority=…)`; TLS with an authority.
+
+    `program` is another one that takes the same configuration.
+    """
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(
@@ -92,6 +94,7 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
             *,
             authorization: str | None = None,
             authority: Authority | None = None,
+            program: Path | None = None,
         ) -> RealRegistry:
             http: dict[str, Any] = {"addr": "127.0.0.1:0"}
             if authority is not None:
@@ -106,19 +109,76 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
             }
             file = tmp_path / "registry.yml"
             file.write_text(yaml.safe_dump(config))
-            process = await asyncio.create_subprocess_exec(
-                program, "serve", str(file), stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, env={}
-            )
-            stack.push_async_callback(_end, process)
-            assert process.stderr is not None
-            async with asyncio.timeout(20):
-                host = await _host(process.stderr)
-            # Its log goes on and must be read, or it stands still.
-            reader = asyncio.create_task(process.stderr.read())
-            stack.callback(reader.cancel)
+            program = obtained(servers.docker_registry()) if program is None else program
+            host = await _run(stack, program, "serve", str(file))
             return RealRegistry(host, "http" if authority is None else "https", authorization)
 
         yield start
+
+
+@pytest.fixture
+async def start_zuul_registry(tmp_path: Path, authority: Authority) -> AsyncIterator[StartRegistry]:
+    """Start zuul-registry with TLS, for the user `me` with the password `hunter2` alone."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start() -> RealRegistry:
+            # It must be told its own URL, and so its port, before it listens.
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            url = f"https://127.0.0.1:{port}"
+            certificate = str(authority.issue())
+            users = [{"name": "me", "pass": "hunter2", "access": "write"}]
+            users.append({"name": "reader", "pass": "hunter3", "access": "read"})
+            config = {
+                "address": "127.0.0.1",
+                "port": port,
+                "public-url": url,
+                "tls-cert": certificate,
+                "tls-key": certificate,
+                "secret": "x",
+                "users": users,
+                "storage": {"driver": "filesystem", "root": str(tmp_path / "images")},
+            }
+            file = tmp_path / "zuul.yml"
+            file.write_text(yaml.safe_dump({"registry": config}))
+            host = await _run(stack, obtained(servers.zuul_registry()), "-c", str(file), "serve")
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=False)) as session:
+                headers = {"Authorization": aiohttp.encode_basic_auth("me", "hunter2")}
+                asked = session.get(f"{url}/auth/token?scope=repository:any:push", headers=headers)
+                async with asked as answer:
+                    token = (await answer.json())["token"]
+            return RealRegistry(host, "https", f"Bearer {token}")
+
+        yield start
+
+
+def obtained(program: Path | None) -> Path:
+    if program is not None:
+        return program
+    said = "A registry is missing that this test starts: run make binaries."
+    if os.environ.get("CLUSTER", "local") == "local":
+        pytest.fail(said)
+    pytest.skip(said)
+
+
+async def _run(stack: contextlib.AsyncExitStack, program: Path, *arguments: str) -> str:
+    """Start a program, for as long as the stack lasts, and return the host that it says to listen at."""
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *arguments,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        env={"OTEL_TRACES_EXPORTER": "none"},
+    )
+    stack.push_async_callback(_end, process)
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        host = await _host(process.stderr)
+    # Its log goes on and must be read, or it stands still.
+    reader = asyncio.create_task(process.stderr.read())
+    stack.callback(reader.cancel)
+    return host
 
 
 async def _host(log: asyncio.StreamReader) -> str:
