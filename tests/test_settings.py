@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from podpin import __version__
+from podpin.core.mirrors import Mirror
 from podpin.settings import Settings, parse_settings
 
 
@@ -37,6 +38,8 @@ def test_nothing_given_serves_all_namespaces_and_trusts_no_plain_http() -> None:
         (("--insecure-registry", "r:5000"), {}, {"insecure_registries": frozenset({"r:5000"})}),
         ((), {"PODPIN_INSECURE_REGISTRY": "r:5000,s"}, {"insecure_registries": frozenset({"r:5000", "s"})}),
         (("--insecure-registry", "r"), {"PODPIN_INSECURE_REGISTRY": "s"}, {"insecure_registries": frozenset({"r"})}),
+        (("--mirror", "docker.io=m.local/hub+tags"), {}, {"mirrors": (Mirror("docker.io", "m.local/hub", tags=True),)}),
+        ((), {"PODPIN_MIRROR": "a.io=m.io,b.io=m.io"}, {"mirrors": (Mirror("a.io", "m.io"), Mirror("b.io", "m.io"))}),
         (("--reachable-host", "r:5000"), {}, {"reachable_hosts": frozenset({"r:5000"})}),
         ((), {"PODPIN_REACHABLE_HOST": "[fd00::1]:5,s"}, {"reachable_hosts": frozenset({"[fd00::1]:5", "s"})}),
         (("--private-ranges", "deny"), {}, {"private_ranges": False}),
@@ -71,6 +74,11 @@ def test_a_flag_wins_over_its_variable(
         (("run", "--hook-address", "h:1"), {}, "--hook-address and --hook-secrets need each other"),
         (("run",), {"PODPIN_HOOK_SECRETS": "f"}, "--hook-address and --hook-secrets need each other"),
         (("run", "--hook-address", "h", "--hook-secrets", "f"), {}, "--hook-address: must be HOST:PORT, not 'h'"),
+        (
+            ("run", "--mirror", "docker.io"),
+            {},
+            "--mirror: 'docker.io' must be PREFIX=HOST[/PATH][+tags], such as docker.io=",
+        ),
         (("run", "--private-ranges", "no"), {}, "--private-ranges: must be allow or deny, not 'no'"),
         (("run", "--min-interval", "5"), {}, "--min-interval: '5' must be a duration with its unit, such as 90s"),
         (("run", "--reachable-host", "https://r"), {}, "--reachable-host: must be HOST or HOST:PORT, without a scheme"),
@@ -114,6 +122,7 @@ def test_help_is_worth_reading(arguments: tuple[str, ...], capsys: pytest.Captur
             "context",
             "namespace",
             "insecure-registry",
+            "mirror",
             "reachable-host",
             "private-ranges",
             "min-interval",

@@ -105,6 +105,7 @@ class Podpin:
             reachable_hosts=settings.reachable_hosts,
             private_ranges=settings.private_ranges,
             trusted_realms=settings.trusted_realms,
+            mirrors=settings.mirrors,
         )
         self._poller = Poller(
             self._registry,

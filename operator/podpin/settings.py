@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from podpin import __version__
 from podpin.core.duration import format_duration, parse_duration
+from podpin.core.mirrors import Mirror, parse_mirror
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
@@ -52,6 +53,8 @@ class Settings:
     """HOST or HOST:PORT of registries that may be spoken to over plain HTTP."""
     trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
+    mirrors: tuple[Mirror, ...] = ()
+    """Where images may be had besides their source, in the order in which to ask."""
     reachable_hosts: frozenset[str] = frozenset()
     """HOST or HOST:PORT that may be at any address: loopback, link-local, private."""
     private_ranges: bool = True
@@ -122,6 +125,11 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         "connect to this host at any address, even a loopback, link-local or private one; may be repeated",
         "HOST[:PORT]",
     )
+    listing(
+        "mirror",
+        "for images whose names begin with PREFIX, ask there first: by digest, or for tags too with +tags; repeatable",
+        "PREFIX=HOST[/PATH][+tags]",
+    )
     option(
         "min-interval",
         f"how often to look at a repository at the most (default: {format_duration(usual.min_interval)})",
@@ -165,6 +173,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         insecure_registries=_hosts(
             "insecure-registry", listed("insecure-registry", given.insecure_registry), run.error
         ),
+        mirrors=_mirrors(listed("mirror", given.mirror), run.error),
         reachable_hosts=_hosts("reachable-host", listed("reachable-host", given.reachable_host), run.error),
         private_ranges=given.private_ranges == "allow",
         min_interval=given.min_interval,
@@ -215,6 +224,13 @@ def _realms(pairs: Sequence[str], refuse: Callable[[str], NoReturn]) -> Mapping[
             refuse(f"argument --trusted-realm: must be REGISTRY=HOST, without a scheme, not {pair!r}")
         realms[registry] = realms.get(registry, frozenset()) | {host}
     return realms
+
+
+def _mirrors(texts: Sequence[str], refuse: Callable[[str], NoReturn]) -> tuple[Mirror, ...]:
+    try:
+        return tuple(map(parse_mirror, texts))
+    except ValueError as error:
+        refuse(f"argument --mirror: {error}")
 
 
 def _address(text: str) -> str:

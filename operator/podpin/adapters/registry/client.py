@@ -7,6 +7,7 @@ wrong often enough. What is pinned is the digest at the top: the index's where t
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections import OrderedDict
@@ -34,6 +35,7 @@ from podpin.adapters.registry.manifest import (
 from podpin.adapters.registry.paging import next_page
 from podpin.adapters.registry.transport import Answer, Transport, authority, same_origin
 from podpin.core.image import children_of, config_of, created_of, facts_of, pick
+from podpin.core.mirrors import mirrors_of
 from podpin.core.reference import ReferenceInvalid, is_signature, parse_digest, parse_tag
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted
 
@@ -42,7 +44,10 @@ if TYPE_CHECKING:
 
     from podpin.core.image import Facts
     from podpin.core.keyring import Access
+    from podpin.core.mirrors import Mirror
     from podpin.core.reference import Repository
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -64,8 +69,8 @@ class RegistryClient:
 
     Hosts are exact `host[:port]`: `insecure_hosts` are spoken to by plain HTTP and may be on loopback,
     `reachable_hosts` may be at any address, and all others in private networks if `private_ranges`. `trusted_realms`
-    maps a registry's host to those of token servers that may see its passwords. `monotonic` gives seconds, `rng`
-    numbers in [0, 1).
+    maps a registry's host to those of token servers that may see its passwords. `mirrors` are asked before a source,
+    with the credentials for their own names. `monotonic` gives seconds, `rng` numbers in [0, 1).
 
     Every method raises podpin.errors: Unavailable where nothing follows for the image (its `retry_after` is in
     seconds), Denied, NotFound, Untrusted, and Invalid for what will be refused until somebody changes it.
@@ -78,11 +83,13 @@ class RegistryClient:
         reachable_hosts: frozenset[str] = frozenset(),
         private_ranges: bool = True,
         trusted_realms: Mapping[str, frozenset[str]] | None = None,
+        mirrors: Sequence[Mirror] = (),
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._limits = limits or Limits()
+        self._mirrors = tuple(mirrors)
         self._transport = Transport(
             insecure_hosts=insecure_hosts,
             reachable_hosts=reachable_hosts,
@@ -108,7 +115,7 @@ class RegistryClient:
         async def attempt(errand: Errand) -> tuple[str, ...]:
             return await self._list(repository, errand)
 
-        return await self._with_each_credential(repository, access, attempt)
+        return await self._anywhere(repository, access, attempt, tags=True)
 
     async def resolve(self, repository: Repository, tag: str, access: Access, *, known: str | None = None) -> str:
         """The digest behind the tag: that of the index where there is one.
@@ -118,12 +125,15 @@ class RegistryClient:
         parse_tag(tag)
 
         async def attempt(errand: Errand) -> str:
-            return await self._resolve(repository, tag, errand, known)
+            return await self._resolve(repository, tag, errand, access, known)
 
-        return await self._with_each_credential(repository, access, attempt)
+        return await self._anywhere(repository, access, attempt, tags=True)
 
     async def exists(self, repository: Repository, digest: str, access: Access) -> bool:
-        """Whether the registry still has this digest. False only if it says so clearly; all else is an error."""
+        """Whether the registry still has this digest. False only if it says so clearly; all else is an error.
+
+        Of the mirrors, those alone are asked that stand for the source: from the others, nodes may not pull.
+        """
         parse_digest(digest)
 
         async def attempt(errand: Errand) -> bool:
@@ -133,7 +143,7 @@ class RegistryClient:
             return True
 
         try:
-            return await self._with_each_credential(repository, access, attempt)
+            return await self._anywhere(repository, access, attempt, tags=True)
         except NotFound:
             return False
 
@@ -147,7 +157,7 @@ class RegistryClient:
         async def attempt(errand: Errand) -> Manifest:
             return self._proven.get((errand, name)) or await self._fetch(repository, name, errand)
 
-        return await self._with_each_credential(repository, access, attempt)
+        return await self._anywhere(repository, access, attempt, tags=":" not in name)
 
     async def blob(self, repository: Repository, digest: str, access: Access, most_bytes: int) -> bytes:
         """The blob of this digest, computed from its bytes. Raises Untrusted for one longer than `most_bytes`."""
@@ -165,7 +175,7 @@ class RegistryClient:
                 )
             return answer.body
 
-        return await self._with_each_credential(repository, access, attempt)
+        return await self._anywhere(repository, access, attempt)
 
     async def inspect(
         self, repository: Repository, digest: str, access: Access, wanted: Sequence[str] = (), *, briefly: bool = False
@@ -211,6 +221,37 @@ class RegistryClient:
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
         await self._transport.close()
+
+    async def _anywhere(
+        self,
+        repository: Repository,
+        access: Access,
+        attempt: Callable[[Errand], Awaitable[_T]],
+        *,
+        tags: bool = False,
+    ) -> _T:
+        """Try the repository's mirrors in their order, and then the source, whose error is the one that counts.
+
+        With `tags`, what is asked for has no digest by which a mirror's answer could be proven.
+        """
+        found = await self._from_mirrors(repository, access, attempt, tags=tags)
+        return await self._with_each_credential(repository, access, attempt) if found is None else found
+
+    async def _from_mirrors(
+        self,
+        repository: Repository,
+        access: Access,
+        attempt: Callable[[Errand], Awaitable[_T]],
+        *,
+        tags: bool = False,
+    ) -> _T | None:
+        """What the first mirror answers that does; None if none does. Each is asked with its own name's credentials."""
+        for copy in mirrors_of(self._mirrors, repository, tags=tags):
+            try:
+                return await self._with_each_credential(copy, access, attempt)
+            except PodpinError as error:
+                log.info("a mirror does not serve %s, the next place is asked: %s", repository, error)
+        return None
 
     async def _with_each_credential(
         self, repository: Repository, access: Access, attempt: Callable[[Errand], Awaitable[_T]]
@@ -279,14 +320,20 @@ class RegistryClient:
             page = next_page(answer.headers.getall(hdrs.LINK, []), page)
         return tuple(found)
 
-    async def _resolve(self, repository: Repository, tag: str, errand: Errand, known: str | None) -> str:
+    async def _resolve(
+        self, repository: Repository, tag: str, errand: Errand, access: Access, known: str | None
+    ) -> str:
         claimed = await self._head(tag, errand)
         if claimed is None:
             return await self._resolve_by_get(repository, tag, errand, known)
         if claimed != known and (errand, claimed) not in self._proven:
             # By digest and not by tag: what is checked is then what is pinned, whatever the tag does meanwhile.
+            async def attempt(mirrored: Errand) -> Manifest:
+                return await self._fetch(repository, claimed, mirrored)
+
             try:
-                await self._fetch(repository, claimed, errand)
+                if await self._from_mirrors(repository, access, attempt) is None:
+                    await self._fetch(repository, claimed, errand)
             except NotFound as error:
                 raise Unavailable(
                     f"The registry at {authority(errand.registry)} names the digest {claimed} for "
