@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from podpin import __version__
+from podpin.core.clouds import Loan
 from podpin.core.mirrors import Mirror
 from podpin.settings import Settings, parse_settings
 
@@ -38,6 +39,8 @@ def test_nothing_given_serves_all_namespaces_and_trusts_no_plain_http() -> None:
         (("--insecure-registry", "r:5000"), {}, {"insecure_registries": frozenset({"r:5000"})}),
         ((), {"PODPIN_INSECURE_REGISTRY": "r:5000,s"}, {"insecure_registries": frozenset({"r:5000", "s"})}),
         (("--insecure-registry", "r"), {"PODPIN_INSECURE_REGISTRY": "s"}, {"insecure_registries": frozenset({"r"})}),
+        (("--cloud-credentials", "aws,azure"), {}, {"cloud_credentials": (Loan("aws"), Loan("azure"))}),
+        ((), {"PODPIN_CLOUD_CREDENTIALS": "gcp=gcr.io/shop"}, {"cloud_credentials": (Loan("gcp", "gcr.io/shop"),)}),
         (("--mirror", "docker.io=m.local/hub+tags"), {}, {"mirrors": (Mirror("docker.io", "m.local/hub", tags=True),)}),
         ((), {"PODPIN_MIRROR": "a.io=m.io,b.io=m.io"}, {"mirrors": (Mirror("a.io", "m.io"), Mirror("b.io", "m.io"))}),
         (("--reachable-host", "r:5000"), {}, {"reachable_hosts": frozenset({"r:5000"})}),
@@ -79,6 +82,7 @@ def test_a_flag_wins_over_its_variable(
             {},
             "--mirror: 'docker.io' must be PREFIX=HOST[/PATH][+tags], such as docker.io=",
         ),
+        (("run", "--cloud-credentials", "ibm"), {}, "--cloud-credentials: 'ibm' must be aws, gcp or azure"),
         (("run", "--private-ranges", "no"), {}, "--private-ranges: must be allow or deny, not 'no'"),
         (("run", "--min-interval", "5"), {}, "--min-interval: '5' must be a duration with its unit, such as 90s"),
         (("run", "--reachable-host", "https://r"), {}, "--reachable-host: must be HOST or HOST:PORT, without a scheme"),
@@ -123,6 +127,7 @@ def test_help_is_worth_reading(arguments: tuple[str, ...], capsys: pytest.Captur
             "namespace",
             "insecure-registry",
             "mirror",
+            "cloud-credentials",
             "reachable-host",
             "private-ranges",
             "min-interval",

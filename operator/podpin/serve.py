@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import random
 import signal
 import threading
@@ -18,6 +19,7 @@ from collections.abc import Coroutine, Iterator
 from aiohttp.web import AppRunner
 
 from podpin import __version__, clock, handlers, hooks, probes
+from podpin.adapters.cloud.credentials import CloudCredentials
 from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
 from podpin.adapters.kube.cluster import Cluster
@@ -100,12 +102,14 @@ class Podpin:
         self._cluster = Cluster(
             api, settings.namespaces, self._queue.add, functools.partial(self._queue.add, bulk=True)
         )
+        self._lender = CloudCredentials.by_environment(settings.cloud_credentials, os.environ, clock.now)
         self._registry = RegistryClient(
             insecure_hosts=settings.insecure_registries,
             reachable_hosts=settings.reachable_hosts,
             private_ranges=settings.private_ranges,
             trusted_realms=settings.trusted_realms,
             mirrors=settings.mirrors,
+            lender=self._lender,
         )
         self._poller = Poller(
             self._registry,
@@ -173,6 +177,7 @@ class Podpin:
             task.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
         await self._registry.close()
+        await self._lender.close()
         await self._api.close()
 
     def _start(self, part: str, work: Coroutine[object, object, None]) -> asyncio.Task[None]:

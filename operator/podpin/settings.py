@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from podpin import __version__
+from podpin.core.clouds import Loan, parse_loan
 from podpin.core.duration import format_duration, parse_duration
 from podpin.core.mirrors import Mirror, parse_mirror
 
+_T = TypeVar("_T")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 DESCRIPTION = """\
@@ -55,6 +57,8 @@ class Settings:
     """Hosts of token servers by registry, which may be sent the registry's credentials besides the registry itself."""
     mirrors: tuple[Mirror, ...] = ()
     """Where images may be had besides their source, in the order in which to ask."""
+    cloud_credentials: tuple[Loan, ...] = ()
+    """For which of the clouds' registries podpin's own identity is lent to those who have no credentials."""
     reachable_hosts: frozenset[str] = frozenset()
     """HOST or HOST:PORT that may be at any address: loopback, link-local, private."""
     private_ranges: bool = True
@@ -130,6 +134,12 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         "for images whose names begin with PREFIX, ask there first: by digest, or for tags too with +tags; repeatable",
         "PREFIX=HOST[/PATH][+tags]",
     )
+    listing(
+        "cloud-credentials",
+        "lend podpin's own identity in this cloud (aws, gcp or azure), or for this part of it, to all rollouts without "
+        "credentials for it; may be repeated (default: none)",
+        "CLOUD[=HOST[/PATH]]",
+    )
     option(
         "min-interval",
         f"how often to look at a repository at the most (default: {format_duration(usual.min_interval)})",
@@ -173,7 +183,10 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         insecure_registries=_hosts(
             "insecure-registry", listed("insecure-registry", given.insecure_registry), run.error
         ),
-        mirrors=_mirrors(listed("mirror", given.mirror), run.error),
+        mirrors=_parsed("mirror", parse_mirror, listed("mirror", given.mirror), run.error),
+        cloud_credentials=_parsed(
+            "cloud-credentials", parse_loan, listed("cloud-credentials", given.cloud_credentials), run.error
+        ),
         reachable_hosts=_hosts("reachable-host", listed("reachable-host", given.reachable_host), run.error),
         private_ranges=given.private_ranges == "allow",
         min_interval=given.min_interval,
@@ -226,11 +239,13 @@ def _realms(pairs: Sequence[str], refuse: Callable[[str], NoReturn]) -> Mapping[
     return realms
 
 
-def _mirrors(texts: Sequence[str], refuse: Callable[[str], NoReturn]) -> tuple[Mirror, ...]:
+def _parsed(
+    flag: str, parse: Callable[[str], _T], texts: Sequence[str], refuse: Callable[[str], NoReturn]
+) -> tuple[_T, ...]:
     try:
-        return tuple(map(parse_mirror, texts))
+        return tuple(map(parse, texts))
     except ValueError as error:
-        refuse(f"argument --mirror: {error}")
+        refuse(f"argument --{flag}: {error}")
 
 
 def _address(text: str) -> str:

@@ -50,7 +50,7 @@ def parse_mirror(text: str) -> Mirror:
         raise ValueError(f"{text!r} {_ADVICE}")
     tags = place.endswith(_TAGS)
     try:
-        return Mirror(_normal(prefix), _normal(place.removesuffix(_TAGS)), tags)
+        return Mirror(parse_place(prefix), parse_place(place.removesuffix(_TAGS)), tags)
     except ReferenceInvalid:
         raise ValueError(f"{text!r} {_ADVICE}") from None
 
@@ -64,7 +64,7 @@ def mirrors_of(mirrors: Iterable[Mirror], repository: Repository, *, tags: bool 
     )
 
 
-def _normal(place: str) -> str:
+def parse_place(place: str) -> str:
     """A host with a path or without, in its usual spelling. Raises ReferenceInvalid."""
     host, slash, path = place.partition("/")
     # Two parts more make a repository of it, and not one of Docker Hub's short names.

@@ -70,15 +70,19 @@ async def new_client(clock: Clock) -> AsyncIterator[NewClient]:
 
 @pytest.fixture
 def known_as(monkeypatch: pytest.MonkeyPatch, new_client: NewClient) -> KnownAs:
-    """Have a scripted registry answer to another name: `client = known_as({"ghcr.io": registry})`."""
+    """Have a scripted registry answer to another name: `client = known_as({"ghcr.io": registry})`.
 
-    def name(hosts: Mapping[str, Scripted], **settings: Any) -> RegistryClient:
+    By plain HTTP, unless `tls` says that they have certificates for their names.
+    """
+
+    def name(hosts: Mapping[str, Scripted], *, tls: bool = False, **settings: Any) -> RegistryClient:
         def look_up(host: str, _: int, family: socket.AddressFamily) -> list[ResolveResult]:
             port = int(hosts[host].host.rpartition(":")[2])
             return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=6, flags=0)]
 
         monkeypatch.setattr(addresses, "_look_up", look_up)
-        return new_client(insecure_hosts=frozenset(hosts), **settings)
+        settings["reachable_hosts" if tls else "insecure_hosts"] = frozenset(hosts)
+        return new_client(**settings)
 
     return name
 

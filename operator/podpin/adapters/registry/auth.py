@@ -52,12 +52,16 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,16384}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a request is for: the registry's base URL, the repository's path there, and with whose rights."""
+    """What a request is for: the registry's base URL, the repository's path there, and with whose rights.
+
+    `lent` says that the credential is podpin's own, and no Secret's.
+    """
 
     registry: URL
     path: str
     credential: Credential | None
     ca: bytes | None
+    lent: bool = False
 
     @property
     def scope(self) -> str:
@@ -256,6 +260,11 @@ def _refused(who: str, errand: Errand, status: int) -> str:
         return (
             f"{who} does not show {errand.path} without credentials (HTTP {status}); name a pull secret for it in "
             "spec.registry.pullSecrets, and check the repository's name."
+        )
+    if errand.lent:
+        return (
+            f"{who} refuses podpin's own identity in the cloud for {errand.path} (HTTP {status}); have it "
+            "granted the right to pull, or name a pull secret in spec.registry.pullSecrets."
         )
     return (
         f"{who} refuses the pull secret's credentials for {errand.path} (HTTP {status}); check the Secret, its rights, "

@@ -12,7 +12,7 @@ import random
 import time
 from collections import OrderedDict
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from aiohttp import hdrs
 from yarl import URL
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from podpin.core.image import Facts
-    from podpin.core.keyring import Access
+    from podpin.core.keyring import Access, Credential
     from podpin.core.mirrors import Mirror
     from podpin.core.reference import Repository
 
@@ -64,13 +64,21 @@ _KEPT_BYTES: Final = 16 * 1024
 """How many manifests are kept, and how long one may be: what was proven is often asked for once more right away."""
 
 
+class Lender(Protocol):
+    """Who has credentials of podpin's own."""
+
+    async def credential(self, repository: Repository) -> Credential | None:
+        """The one that is lent for this repository, if any."""
+
+
 class RegistryClient:
     """All registries, for all rollouts, each with its own access.
 
     Hosts are exact `host[:port]`: `insecure_hosts` are spoken to by plain HTTP and may be on loopback,
     `reachable_hosts` may be at any address, and all others in private networks if `private_ranges`. `trusted_realms`
     maps a registry's host to those of token servers that may see its passwords. `mirrors` are asked before a source,
-    with the credentials for their own names. `monotonic` gives seconds, `rng` numbers in [0, 1).
+    with the credentials for their own names. The `lender` may have some where an access has none. `monotonic` gives
+    seconds, `rng` numbers in [0, 1).
 
     Every method raises podpin.errors: Unavailable where nothing follows for the image (its `retry_after` is in
     seconds), Denied, NotFound, Untrusted, and Invalid for what will be refused until somebody changes it.
@@ -84,12 +92,14 @@ class RegistryClient:
         private_ranges: bool = True,
         trusted_realms: Mapping[str, frozenset[str]] | None = None,
         mirrors: Sequence[Mirror] = (),
+        lender: Lender | None = None,
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._limits = limits or Limits()
         self._mirrors = tuple(mirrors)
+        self._lender = lender
         self._transport = Transport(
             insecure_hosts=insecure_hosts,
             reachable_hosts=reachable_hosts,
@@ -263,14 +273,22 @@ class RegistryClient:
         """
         registry = self._base(repository)
         refusal: PodpinError | None = None
-        for credential in access.keyring.lookup(repository) or (None,):
+        given = access.keyring.lookup(repository)
+        lent = None if given else await self._borrow(repository)
+        for credential in given or (lent,):
             try:
-                return await attempt(Errand(registry, repository.path, credential, access.ca))
+                return await attempt(Errand(registry, repository.path, credential, access.ca, lent is not None))
             except (Denied, NotFound) as error:
                 if not isinstance(refusal, Denied):
                     refusal = error
         assert refusal is not None
         raise refusal
+
+    async def _borrow(self, repository: Repository) -> Credential | None:
+        """What podpin's own identity has for a repository for which no Secret has anything, over TLS alone."""
+        if self._lender is None or self._transport.scheme_for(repository.api_host) != "https":
+            return None
+        return await self._lender.credential(repository)
 
     def _base(self, repository: Repository) -> URL:
         host = repository.api_host

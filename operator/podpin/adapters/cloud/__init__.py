@@ -1,0 +1,1 @@
+"""The clouds' own identities, from which credentials for their registries come."""
