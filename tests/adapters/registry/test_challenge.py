@@ -60,6 +60,26 @@ def test_no_header_takes_long() -> None:
     assert time.perf_counter() - started < 5
 
 
+WORDS = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=8)
+CHALLENGES = st.lists(
+    st.tuples(WORDS, st.dictionaries(WORDS, st.text(max_size=12), min_size=1, max_size=3)), max_size=3
+)
+
+
+@given(CHALLENGES, st.sampled_from([", ", ",", " , ,"]))
+def test_reads_back_whatever_is_written_as_the_standard_has_it(
+    challenges: list[tuple[str, dict[str, str]]], separator: str
+) -> None:
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    header = separator.join(
+        f"{scheme} {separator.join(f'{name}={quoted(value)}' for name, value in parameters.items())}"
+        for scheme, parameters in challenges
+    )
+    assert parse_challenges([header]) == tuple(Challenge(*challenge) for challenge in challenges)
+
+
 @given(st.lists(st.text(alphabet='Bearer Bsic=",\\; \tä/:', max_size=40), max_size=3))
 def test_any_header_gives_an_answer(headers: list[str]) -> None:
     for challenge in parse_challenges(headers):
