@@ -10,14 +10,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import aiohttp
 import bcrypt
 import pytest
-from tests.adapters.registry.scripted import INDEX, Authority, access
+from aiohttp import web
+from tests.adapters.registry.scripted import INDEX, Authority, access, serving
 from tests.registry import servers
 from tests.registry.conftest import blob, image, obtained
+from yarl import URL
 
 from podpin.adapters.registry.client import RegistryClient
 from podpin.core.keyring import Access
+from podpin.core.mirrors import Mirror
 from podpin.errors import Denied, NotFound, PodpinError, Untrusted
 
 if TYPE_CHECKING:
@@ -125,3 +129,46 @@ async def test_who_is_not_let_in_hears_why(server: Server, authority: Authority)
         await server.client.resolve(repository, "1", access(host, password="wrong", ca=authority.pem))
     with pytest.raises(Denied, match="pullSecrets"):
         await server.client.resolve(repository, "1", Access(ca=authority.pem))
+
+
+async def test_a_list_on_many_pages_is_read_to_its_end(start_registry: StartRegistry) -> None:
+    # distribution 3 pages for those alone who ask for it, which podpin does not: something in front asks.
+    registry = await start_registry(program=obtained(servers.distribution()))
+    tags = {f"1.{minor}.0" for minor in range(40)}
+    for tag in tags:
+        await registry.push("app", tag, image("one"))
+
+    async def ask(request: web.BaseRequest) -> web.StreamResponse:
+        pages.append(request.path_qs)
+        url = URL(f"http://{registry.host}{request.path_qs}", encoded=True)
+        async with aiohttp.request("GET", url if "n" in request.query else url.update_query(n=7)) as answer:
+            headers = {name: answer.headers[name] for name in ("Content-Type", "Link") if name in answer.headers}
+            return web.Response(body=await answer.read(), headers=headers)
+
+    pages: list[str] = []
+    async with serving() as front:
+        front.on("*", ask)
+        client = RegistryClient(insecure_hosts=frozenset({front.host}))
+        assert set(await client.list_tags(front.app, Access())) == tags
+        await client.close()
+    assert 40 / 7 <= len(pages) <= 40 / 7 + 2
+
+
+async def test_a_real_mirror_gives_what_the_source_names(start_registry: StartRegistry, tmp_path: Path) -> None:
+    source = await start_registry()
+    elsewhere = {"storage": {"filesystem": {"rootdirectory": str(tmp_path / "mirror")}}}
+    mirror = await start_registry(elsewhere, program=obtained(servers.distribution()))
+    digest = await source.push("app", "1", image("one"))
+    assert await mirror.push("hub/app", "other", image("one")) == digest
+    only_there = await mirror.push("hub/app", "2", image("two"))
+    hosts = frozenset({source.host, mirror.host})
+    client = RegistryClient(insecure_hosts=hosts, mirrors=[Mirror(source.host, f"{mirror.host}/hub")])
+    repository = source.repository("app")
+    assert await client.resolve(repository, "1", Access()) == digest
+    assert (await client.manifest(repository, only_there, Access())).digest == only_there
+    assert await client.blob(repository, blob("two")["digest"], Access(), 10) == b"two"
+    # Tags are the source's.
+    assert await client.list_tags(repository, Access()) == ("1",)
+    with pytest.raises(NotFound, match=f"{source.host} has no app:2"):
+        await client.resolve(repository, "2", Access())
+    await client.close()

@@ -133,7 +133,7 @@ ANSWERS = st.lists(st.tuples(STATUSES, HEADERS, BODIES), min_size=1, max_size=8)
 
 
 @given(ANSWERS, st.booleans())
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_whatever_a_registry_answers_is_proven_or_one_of_our_own_errors(
     answers: list[tuple[int, list[tuple[str, str]], bytes]], known: bool
 ) -> None:
