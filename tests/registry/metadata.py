@@ -55,6 +55,9 @@ SPELLINGS: Final = {
     "its address in octal": "0251.0376.0251.0376",
     "its address in three parts": "169.254.43518",
     "its address with a dot at its end": f"{METADATA}.",
+    "its address in digits within circles": "①⑥⑨.②⑤④.①⑥⑨.②⑤④",
+    "its address with another script's dots": "169。254。169。254",
+    "its address with a wide blank at its end": f"{METADATA}\u3000",
 }
 
 _ROLLOUT: Final = """\

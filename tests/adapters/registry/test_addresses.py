@@ -164,14 +164,15 @@ async def test_a_name_that_leads_to_loopback_reaches_nobody_there(
     assert registry.seen == []
 
 
+@pytest.mark.parametrize("name", ["r.example", "xn--bcher-kva.example"])
 async def test_a_name_that_the_administrator_named_may_be_on_loopback(
-    registry: Scripted, monkeypatch: pytest.MonkeyPatch
+    registry: Scripted, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     port = registry.host.rpartition(":")[2]
     digest = registry.serves("1")
     monkeypatch.setattr(socket, "getaddrinfo", leads_to("127.0.0.1"))
-    client = RegistryClient(insecure_hosts=frozenset({f"R.example:{port}"}))
-    assert await client.resolve(parse_repository(f"r.example:{port}/app"), "1", ANYBODY) == digest
+    client = RegistryClient(insecure_hosts=frozenset({f"{name.title()}:{port}"}))
+    assert await client.resolve(parse_repository(f"{name}:{port}/app"), "1", ANYBODY) == digest
     await client.close()
 
 

@@ -7,6 +7,7 @@ and aiohttp's errors end here.
 
 from __future__ import annotations
 
+import re
 import ssl
 import zlib
 from collections import OrderedDict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 _SESSIONS_KEPT: Final = 16
+_HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII | re.IGNORECASE)
 _LONGEST_HOST: Final = 253 + len(":65535")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
@@ -87,15 +89,15 @@ class Transport:
 
     def _place(self, host: str) -> Place:
         url = URL(f"{self.scheme_for(host)}://{host.lower()}")
-        return url.host or "", url.port or 0
+        return url.raw_host or "", url.port or 0
 
     def check_hop(self, url: URL) -> None:
         """Raise Untrusted for a URL that podpin does not ask: another scheme, plain HTTP, or a user in it.
 
         Raises Invalid for a host that is an address where podpin must not connect to.
         """
-        where = authority(url)
-        if url.scheme not in {"http", "https"} or not where or len(where) > _LONGEST_HOST:
+        where, host = authority(url), url.raw_host or ""
+        if url.scheme not in {"http", "https"} or not _HOST.fullmatch(host) or len(where) > _LONGEST_HOST:
             raise Untrusted("A registry sent podpin to an address that is no web address; ask the registry's operator.")
         if url.user is not None or url.password is not None:
             raise Untrusted(f"A registry sent podpin to {where} with credentials in the address, which it never uses.")
@@ -104,8 +106,7 @@ class Transport:
                 f"A registry sent podpin to {where} by plain HTTP; the administrator can allow that host by "
                 "--insecure-registry.",
             )
-        if url.host:
-            self._reach.check_literal(url.host, url.port or 0)
+        self._reach.check_literal(host, url.port or 0)
 
     async def fetch(
         self,
