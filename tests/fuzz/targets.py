@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from yarl import URL
 
 from podpin.adapters.registry.challenge import parse_challenges
+from podpin.adapters.registry.limits import Limits, read_quota
 from podpin.adapters.registry.manifest import descriptors_in, prove_manifest, read_object
 from podpin.adapters.registry.paging import next_page
+from podpin.adapters.registry.transport import Transport, read_url
 from podpin.adapters.signatures.keys import is_signed_by, load_keys
 from podpin.core.hooks import SOURCES, NotUnderstood, read
 from podpin.core.image import children_of, facts_of, pick
 from podpin.core.keyring import Keyring, KeyringInvalid, SecretData
+from podpin.core.mirrors import parse_mirror
 from podpin.core.placement import node_of, placement_of, platforms_for
 from podpin.core.policy import dated, natural
 from podpin.core.policy.numeric import number
@@ -28,13 +32,21 @@ from podpin.core.semver import RangeInvalid, parse_range, parse_version
 from podpin.core.spec import NewestPolicy, Policy, Selection
 from podpin.core.status import parse_status, render_status
 from podpin.core.trust import flaw_in, parse_bundle, parse_simple
-from podpin.errors import Untrusted, Unverifiable
+from podpin.errors import Invalid, Untrusted, Unverifiable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOW: Final = datetime(2026, 11, 24, tzinfo=UTC)
 HERE: Final = URL("https://registry.example.com/v2/shop/web/tags/list")
+TRANSPORT: Final = Transport(
+    insecure_hosts=frozenset(),
+    reachable_hosts=frozenset(),
+    private_ranges=True,
+    limits=Limits(),
+    monotonic=lambda: 0.0,
+    rng=lambda: 0.0,
+)
 FORM: Final = "application/x-www-form-urlencoded"
 KEY: Final = """-----BEGIN PUBLIC KEY-----
 MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE7pBlkILi/WN1X8FiQTlZBK2/GlQD
@@ -75,6 +87,27 @@ def links(data: bytes) -> None:
     """Link headers of a registry: wherever they point, the next page is asked of the same registry."""
     found = next_page([data.decode("latin-1")], HERE)
     assert found is None or found.origin() == HERE.origin()
+
+
+def hops(data: bytes) -> None:
+    """Where a registry sends podpin: realms and redirects. What passes is HTTPS, to a host of plain letters."""
+    text = data.decode("utf-8", "replace")
+    read_quota(text)
+    with contextlib.suppress(ValueError):
+        parse_mirror(text)
+    url = read_url(text)
+    if url is None:
+        return
+    try:
+        TRANSPORT.check_hop(url)
+    except (Invalid, Untrusted):
+        return
+    host = url.raw_host or ""
+    assert url.scheme == "https"
+    assert host.isascii()
+    with contextlib.suppress(ValueError):
+        address = ip_address(host)
+        assert not any((address.is_loopback, address.is_link_local, address.is_unspecified))
 
 
 def ranges(data: bytes) -> None:
@@ -158,6 +191,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "references": references,
     "challenges": challenges,
     "links": links,
+    "hops": hops,
     "ranges": ranges,
     "manifests": manifests,
     "pull-secrets": pull_secrets,
@@ -185,6 +219,11 @@ SEEDS: Final[dict[str, tuple[bytes, ...]]] = {
     "references": (b"registry.example.com:5000/shop/web:1.4.2@sha256:" + b"a" * 64, b"web", b"[::1]:5000/x"),
     "challenges": (b'Bearer realm="https://a.example.com/token",service="r",scope="repository:a:pull"\nBasic realm=x',),
     "links": (b'</v2/shop/web/tags/list?n=100&last=1>; rel="next"',),
+    "hops": (
+        b"https://auth.example.com/token?a=b",
+        b"https://[::ffff:169.254.169.254]:443/",
+        "https://①⑥⑨.254/".encode(),
+    ),
     "ranges": (b">=1.4 <2 || ~3.x, !=3.1\nv1.4.2-rc.1+b", b"1 - 2\n2026.10.1"),
     "manifests": (
         b'\x01{"schemaVersion":2,"manifests":[{"digest":"sha256:' + b"a" * 64 + b'","size":1,'

@@ -259,6 +259,7 @@ REALMS = {
     "a host with an escape": ("https://169.254.169.254%00.example/", "no web address"),
     "an address in other scripts' digits": ("https://①⑥⑨.②⑤④.①⑥⑨.②⑤④/", "metadata"),
     "an address in an odd spelling": ("https://0xa9fea9fe/", "in a spelling"),
+    "what a URL's reader stumbles over": ("https://[::1]:443@", "no address"),
     "another scheme": ("ftp://{host}/token", "no web address"),
     "a file": ("file:///etc/passwd", "no"),
     "the metadata service": ("https://169.254.169.254/token", "metadata"),
@@ -357,6 +358,8 @@ REDIRECTS = {
     "the metadata service": ("https://169.254.169.254/latest", "metadata"),
     "loopback": ("https://127.0.0.1:1/", "loopback"),
     "a file": ("file:///etc/passwd", "no web address"),
+    "a port without a host": ("https://:", "nowhere|no web address"),
+    "what a URL's reader stumbles over": ("https://[::1]:443@", "redirects to nowhere"),
     "a user in it": ("http://u:p@evil.example/", "credentials in the address"),
 }
 

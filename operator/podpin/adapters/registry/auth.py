@@ -22,7 +22,7 @@ from yarl import URL
 
 from podpin.adapters.registry.challenge import Challenge, parse_challenges
 from podpin.adapters.registry.manifest import read_object
-from podpin.adapters.registry.transport import Answer, Transport, authority
+from podpin.adapters.registry.transport import Answer, Transport, authority, read_url
 from podpin.errors import Denied, Invalid, PodpinError, Untrusted
 
 if TYPE_CHECKING:
@@ -169,11 +169,8 @@ class Authorizer:
     def _realm(self, text: str, errand: Errand) -> URL:
         """Check where a token is to be had. Raises Untrusted."""
         registry = authority(errand.registry)
-        try:
-            realm = URL(text)
-        except ValueError:
-            realm = URL()
-        if not realm.absolute:
+        realm = read_url(text)
+        if realm is None or not realm.absolute:
             raise Untrusted(f"The registry at {registry} names no address where podpin could get a token.")
         self._transport.check_hop(realm)
         realm = realm.with_fragment(None)

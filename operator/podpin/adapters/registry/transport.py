@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SESSIONS_KEPT: Final = 16
 _HOST: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+", re.ASCII | re.IGNORECASE)
-_LONGEST_HOST: Final = 253 + len(":65535")
+_LONGEST_HOST: Final = 253
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -48,6 +48,14 @@ class Answer:
 def authority(url: URL) -> str:
     """A URL's host with its port if that is not the scheme's own, in lowercase, as an administrator names it."""
     return (url.host_port_subcomponent or "").lower()
+
+
+def read_url(text: str) -> URL | None:
+    """A URL out of a stranger's text; None if it is none."""
+    try:
+        return URL(text)
+    except (ValueError, IndexError):  # yarl stumbles over "https://[::1]:443@"
+        return None
 
 
 def same_origin(one: URL, other: URL) -> bool:
@@ -96,9 +104,10 @@ class Transport:
 
         Raises Invalid for a host that is an address where podpin must not connect to.
         """
-        where, host = authority(url), url.raw_host or ""
-        if url.scheme not in {"http", "https"} or not _HOST.fullmatch(host) or len(where) > _LONGEST_HOST:
+        host = url.raw_host or ""
+        if url.scheme not in {"http", "https"} or not _HOST.fullmatch(host) or len(host) > _LONGEST_HOST:
             raise Untrusted("A registry sent podpin to an address that is no web address; ask the registry's operator.")
+        where = authority(url)
         if url.user is not None or url.password is not None:
             raise Untrusted(f"A registry sent podpin to {where} with credentials in the address, which it never uses.")
         if url.scheme == "http" and where not in self._insecure_hosts:
@@ -291,12 +300,9 @@ class _Session:
 
 def _target(answer: Answer, who: str) -> URL:
     """Where a redirect leads."""
-    location = answer.headers.get(hdrs.LOCATION)
-    try:
-        if location:
-            return answer.url.join(URL(location))
-    except ValueError:
-        pass
+    location = read_url(answer.headers.get(hdrs.LOCATION, ""))
+    if location:
+        return answer.url.join(location)
     raise Untrusted(f"The {who} at {authority(answer.url)} redirects to nowhere (HTTP {answer.status}).")
 
 
