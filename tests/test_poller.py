@@ -14,6 +14,7 @@ import pytest
 from podpin.core.hooks import Extent, Notice
 from podpin.core.image import Facts, Layer
 from podpin.core.keyring import Access, Credential, Keyring
+from podpin.core.mirrors import Mirror
 from podpin.core.names import Key
 from podpin.core.policy.terms import PassedOver, Terms
 from podpin.core.reference import Repository
@@ -1097,6 +1098,19 @@ async def test_different_credentials_never_share_a_look(world: World) -> None:
     world.follow(TWO, tag("latest"), source=BANK)
     await asyncio.sleep(1)
     assert {request.access for request in world.registry.requests} == {Access(), access_with("secret")}
+    assert len(world.registry.requests) == 2
+
+
+@story
+async def test_different_credentials_for_a_mirror_never_share_a_look(world: World) -> None:
+    world.poller._mirrors = (Mirror(WEB.host, "mirror.example.com", tags=True),)
+    world.registry.push(WEB, "latest")
+    secret = Access(Keyring((("mirror.example.com", Credential("me", "secret")),)))
+    world.accesses[BANK] = secret
+    world.follow(ONE, tag("latest"))
+    world.follow(TWO, tag("latest"), source=BANK)
+    await asyncio.sleep(1)
+    assert {request.access for request in world.registry.requests} == {Access(), secret}
     assert len(world.registry.requests) == 2
 
 

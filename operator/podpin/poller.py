@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Final
 
 from podpin.clock import now
 from podpin.core.hooks.notice import Extent
+from podpin.core.mirrors import mirrors_of
 from podpin.core.policy import advance, choose, needs_registry, needs_times
 from podpin.core.policy.choice import Choice
 from podpin.core.policy.terms import NO_TERMS, Terms
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
     from podpin.core.hooks.notice import Notice
     from podpin.core.keyring import Access
+    from podpin.core.mirrors import Mirror
     from podpin.core.names import Key
     from podpin.core.reference import Repository
     from podpin.core.spec import Selection
@@ -232,7 +234,8 @@ class Poller:
     it nothing that must be signed is found. `load_platforms` says for which platforms a placement (`core.placement`)
     has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in [0, 1). `jitter` is the share by which
     intervals are drawn out at random. No repository is looked at more often than each `min_interval` seconds, unless
-    somebody asks for a look or it was unavailable.
+    somebody asks for a look or it was unavailable. `mirrors` are those that the registry asks: who has other
+    credentials there may see something else.
     """
 
     def __init__(
@@ -248,6 +251,7 @@ class Poller:
         rng: Callable[[], float] = random.random,
         jitter: float = 0.1,
         min_interval: float = 0.0,
+        mirrors: Sequence[Mirror] = (),
     ) -> None:
         self._registry = registry
         self._verifier = verifier
@@ -259,6 +263,7 @@ class Poller:
         self._rng = rng
         self._jitter = jitter
         self._min_interval = min_interval
+        self._mirrors = mirrors
         self._keys: dict[Key, dict[str, _Follower]] = {}
         self._parties: dict[tuple[Repository, AccessSource, bool], _Party] = {}
         self._paths: dict[str, list[_Party]] = {}
@@ -665,7 +670,8 @@ class Poller:
                     trouble = loaded if isinstance(loaded, Unavailable) else None
                     self._shut_out(party, loaded, at, trouble)
                     continue
-                fingerprint = loaded.fingerprint_for(group.repository)
+                copies = mirrors_of(self._mirrors, group.repository)
+                fingerprint = loaded.fingerprint_for(group.repository, *copies)
                 if fingerprint != group.fingerprint:
                     if len(group.parties) > 1 or (group.repository, fingerprint, group.deep) in self._groups:
                         self._move(party, fingerprint)

@@ -120,6 +120,7 @@ class Podpin:
             load_platforms=None if settings.namespaces else self._cluster.platforms,
             clock=clock.now,
             min_interval=settings.min_interval.total_seconds(),
+            mirrors=settings.mirrors,
         )
         self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
         self._listed = asyncio.Event()

@@ -278,6 +278,27 @@ def test_a_fingerprint_covers_what_matters_for_the_repository() -> None:
     assert len(set(different)) == len(different)
 
 
+def test_a_fingerprint_covers_what_matters_for_the_mirrors() -> None:
+    source, mirror, other = (Repository(host, "app") for host in ("r.io", "m.io", "o.io"))
+
+    def fingerprint(*mirrored: Repository, **auths: Any) -> str:
+        keyring = Keyring.of_secrets([docker_config({f"{name}.io": value for name, value in auths.items()})])
+        return Access(keyring).fingerprint_for(source, *mirrored)
+
+    assert (
+        fingerprint(mirror) == fingerprint() == fingerprint(mirror, o=entry("me")) == Access().fingerprint_for(source)
+    )
+    assert fingerprint(r=entry("me")) == fingerprint(mirror, r=entry("me"))
+    different = [
+        fingerprint(mirror, other),
+        fingerprint(mirror, other, r=entry("me")),
+        fingerprint(mirror, other, m=entry("me")),
+        fingerprint(mirror, other, o=entry("me")),
+        fingerprint(mirror, other, m=entry("me"), o=entry("me")),
+    ]
+    assert len(set(different)) == len(different)
+
+
 def test_no_key_takes_long() -> None:
     started = time.perf_counter()
     for key in ("*a" * 20_000, "[" * 100_000, "?" * 100_000, "*" * 100_000 + "b", "." * 100_000):

@@ -113,17 +113,19 @@ class Access:
     ca: bytes | None = field(default=None, repr=False)
     keys: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
 
-    def fingerprint_for(self, repository: Repository) -> str:
-        """Tell accesses apart that may see different things there: a sha256 in hex.
+    def fingerprint_for(self, repository: Repository, *mirrored: Repository) -> str:
+        """Tell accesses apart that may see different things there, or where it is mirrored: a sha256 in hex.
 
         It covers the matching credentials, the CA and the keys, so it is equal for all who may share one poller, and a
         constant for anonymous access without keys. It is made from passwords: a key for tables in memory, not to be
         logged or stored.
         """
         digest = hashlib.sha256()
-        for credential in self.keyring.lookup(repository):
-            for part in (credential.username, credential.password, credential.identity_token or ""):
-                digest.update(_framed(part.encode("utf-8", "surrogatepass")))
+        for number, place in enumerate((repository, *mirrored)):
+            for credential in self.keyring.lookup(place):
+                secrets = (credential.username, credential.password, credential.identity_token or "")
+                for part in (str(number), *secrets):
+                    digest.update(_framed(part.encode("utf-8", "surrogatepass")))
         if self.ca is not None:
             digest.update(b"ca" + _framed(self.ca))
         for name, key in self.keys:

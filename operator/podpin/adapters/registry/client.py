@@ -259,6 +259,8 @@ class RegistryClient:
         for copy in mirrors_of(self._mirrors, repository, tags=tags):
             try:
                 return await self._with_each_credential(copy, access, attempt)
+            except NotFound as error:
+                log.debug("a mirror lacks %s, the next place is asked: %s", repository, error)
             except PodpinError as error:
                 log.info("a mirror does not serve %s, the next place is asked: %s", repository, error)
         return None
