@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.adapters.registry.scripted import IMAGE, Scripted, access, digest_of, image, manifest, missing, reply
+from tests.adapters.registry.scripted import IMAGE, INDEX, Scripted, access, digest_of, image, manifest, missing, reply
 from tests.adapters.registry.test_auth import basic
 
 from podpin.core.keyring import Access, Keyring
@@ -147,6 +147,21 @@ async def test_a_mirror_is_asked_for_no_tags_unless_it_stands_for_the_source(
     assert await standing.resolve(registry.app, "1", ANYBODY, known=DIGEST) == DIGEST
     assert await standing.exists(registry.app, DIGEST, ANYBODY) is True
     assert registry.seen == []
+
+
+async def test_referrers_are_asked_of_a_mirror_that_stands_for_the_source_if_it_can_tell(
+    registry: Scripted, mirror: Scripted, new_client: NewClient
+) -> None:
+    empty = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
+    registry.on(f"GET /v2/app/referrers/{DIGEST}", reply(200, empty, kind=INDEX))
+    plain, standing = (mirrored(registry, mirror, new_client, tags=tags) for tags in (False, True))
+    assert await plain.referrers(registry.app, DIGEST, ANYBODY) == ()
+    assert mirror.seen == []
+    assert await standing.referrers(registry.app, DIGEST, ANYBODY) == ()  # the mirror lacks the API
+    assert len(registry.seen) == 2
+    mirror.on(f"GET /v2/hub/app/referrers/{DIGEST}", reply(200, empty, kind=INDEX))
+    assert await standing.referrers(registry.app, DIGEST, ANYBODY) == ()
+    assert len(registry.seen) == 2
 
 
 async def test_a_tag_of_a_mirror_is_proven_too(registry: Scripted, mirror: Scripted, new_client: NewClient) -> None:

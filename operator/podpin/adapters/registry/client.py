@@ -226,7 +226,7 @@ class RegistryClient:
         async def attempt(errand: Errand) -> tuple[Descriptor, ...] | None:
             return await self._referrers(errand, digest)
 
-        return await self._with_each_credential(repository, access, attempt)
+        return await self._anywhere(repository, access, attempt, tags=True)
 
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
