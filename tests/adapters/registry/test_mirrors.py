@@ -124,7 +124,7 @@ async def test_each_gets_its_own_credentials_and_never_the_others(
     await client.resolve(registry.app, "1", source_only)
     assert set(mirror.authorizations) == {None}
     both = Keyring((*source_only.keyring.entries, *access(f"{mirror.host}/hub", user="mirror").keyring.entries))
-    await client.resolve(registry.app, "1", Access(both))
+    await mirrored(registry, mirror, new_client).resolve(registry.app, "1", Access(both))
     assert set(mirror.authorizations) == {None, basic("mirror")}
     assert set(registry.authorizations) == {None, basic("source")}
 
