@@ -162,7 +162,7 @@ ROWS: Final = [
     Row("a registry that answers HTML", "RegistryUntrusted", "answers with a web page", answers_html),
     Row("a registry that names another digest", "RegistryUntrusted", f"and not sha256:{'0' * 64} as it says",
         another_digest),
-    Row("a registry that answers 10 GB", "RegistryUntrusted", "more than 4,194,304 bytes", endless),
+    Row("a registry that answers 10 GB", "RegistryUntrusted", "more than 8,388,608 bytes", endless),
     Row("a registry that says nothing for a minute", "RegistryUnavailable", "did not answer in time", silent),
     Row("a registry that says to come back in an hour", "RegistryUnavailable", "HTTP 429", answers_later),
 ]  # fmt: skip

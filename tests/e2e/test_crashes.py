@@ -110,7 +110,9 @@ def settled(stage: Stage) -> bool:
     """Nothing is under way: the Pods are those that are wanted, podpin has said its last word, and it has been seen."""
     status, deployment = stage.status(), stage.deployment()
     told = status.get("running", {}).get("ready") == "1/1" and stage.condition("Resolved")
-    if not told or not deployment or len(stage.pods()) != 1:
+    records = stage.world.now("records", stage.namespace).values()
+    judged = all("podpin.dev/verdict" in record["metadata"]["annotations"] for record in records)
+    if not told or not judged or not deployment or len(stage.pods()) != 1:
         return False
     runs, stable = deployment["spec"]["template"]["metadata"]["labels"][RELEASE], status["stable"]["release"]
     return bool(runs == stable)
