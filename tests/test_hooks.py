@@ -340,7 +340,7 @@ def test_the_documentation_names_every_source_and_how_it_proves_itself() -> None
 
 
 def test_the_documentation_names_the_limits() -> None:
-    assert f"{BURST} looks at once, and {PER_SECOND:.0f} more each second" in DOCUMENT
+    assert f"{BURST} repositories at once that somebody follows, and {PER_SECOND:.0f} more each second" in DOCUMENT
     assert BURST_OF_ALL / BURST == PER_SECOND_OF_ALL / PER_SECOND == 4
     assert f"{MOST_BYTES // 1024} KiB" in DOCUMENT
 

@@ -173,9 +173,17 @@ class FakeVerifier:
     meanwhile: Callable[[], None] = lambda: None
 
     async def verify(
-        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
+        self,
+        repository: Repository,
+        digest: str,
+        access: Access,
+        demands: tuple[Demand, ...],
+        *,
+        name: str,
+        shared: dict[str, object] | None = None,
     ) -> str | None:
         assert demands
+        assert shared is not None
         self.asked.append((digest, access))
         self.meanwhile()
         await asyncio.sleep(0)
@@ -1872,3 +1880,121 @@ async def test_what_is_to_be_promoted_later_leaves_what_there_is(world: World) -
     assert world.outcome(ONE) == Found("1.4.2", digest_of("1.4.2"), later)
     assert world.outcome(TWO) == Failed("TooYoung", "The ImageRollout staging/web has run 1.4.3 for less than 1h.")
     assert world.registry.requests == []
+
+
+# --- what goes wrong stays where it went wrong
+
+
+@story
+async def test_newest_does_not_ask_without_end_for_a_tag_that_was_pushed_again(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("edge", 10)
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "edge", "anew")
+    world.registry.failure = lambda request: Unavailable("no blobs") if request.what == "inspect" else None
+    world.registry.inspected.clear()
+    world.poller.look_now(ONE)
+    await asyncio.sleep(1)
+    assert len(world.registry.inspected) <= 2
+    assert world.outcome(ONE) == Failed("RegistryUnavailable", "no blobs")
+    world.registry.failure = lambda _: None
+    world.registry.facts[digest_of("anew")] = Facts(created=clock())
+    await asyncio.sleep(15)
+    assert world.outcome(ONE) == Found("edge", digest_of("anew"))
+
+
+@story
+async def test_newest_asks_later_for_what_could_not_be_read_once(world: World) -> None:
+    world.registry.built("a", 30)
+    world.registry.built("b", 10)
+    world.registry.failure = lambda r: NotFound("behind") if r.what == "head" and r.tag == "b" else None
+    world.follow(ONE, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("a", digest_of("a"))
+    world.registry.failure = lambda _: None
+    await asyncio.sleep(INTERVAL * 4)
+    assert world.outcome(ONE) == Found("b", digest_of("b"))
+
+
+@story
+async def test_when_one_knows_its_choice_was_built_says_nothing_to_another(world: World) -> None:
+    world.registry.built("v1", None)
+    world.registry.built("v2", 10)
+    built = clock() - timedelta(minutes=1)
+    world.follow(ONE, NEWEST, chosen="v1", known=digest_of("v1"), built=built)
+    world.follow(TWO, NEWEST)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Found("v1", digest_of("v1"))
+    assert world.outcome(TWO) == Found("v2", digest_of("v2"))
+
+
+@story
+async def test_news_that_was_seen_while_the_question_changed_is_not_lost(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.follow(ONE, semver("*"), terms=Terms(immutable=True))
+    await asyncio.sleep(1)
+    world.registry.push(WEB, "1.1.0")
+    world.registry.delay = lambda _: 1.0
+    assert world.poller.look_at([Notice(WEB.host, WEB.path)]) == 1
+    await asyncio.sleep(1.5)
+    named = (("1.0.0", digest_of("1.0.0")),)
+    held: dict[str, Any] = {"chosen": "1.0.0", "known": digest_of("1.0.0")}
+    world.follow(ONE, semver("*"), terms=Terms(immutable=True, named=named), **held)
+    await asyncio.sleep(10)
+    assert world.outcome(ONE) == Found("1.1.0", digest_of("1.1.0"))
+
+
+@story
+async def test_what_an_image_is_wakes_who_has_written_its_status_meanwhile(world: World) -> None:
+    world.registry.built("1.0.0", 60)
+    slow = asyncio.Event()
+    inspect = world.registry.inspect
+
+    async def late(*arguments: Any, **how: Any) -> Facts:
+        await slow.wait()
+        return await inspect(*arguments, **how)
+
+    world.registry.inspect = late  # type: ignore[method-assign]
+    world.follow(ONE, semver("*"))
+    await asyncio.sleep(1)
+    world.follow(ONE, semver("*"), chosen="1.0.0", known=digest_of("1.0.0"), described=False)
+    world.woken.clear()
+    slow.set()
+    await asyncio.sleep(1)
+    assert world.woken == [ONE]
+
+
+@story
+async def test_a_signature_that_could_not_be_looked_for_is_looked_for_again_soon(world: World) -> None:
+    world.registry.push(WEB, "1.0.0")
+    world.verifier.says[digest_of("1.0.0")] = Unavailable("referrers are down")
+    world.follow(ONE, semver("*"), terms=SIGNED)
+    await asyncio.sleep(1)
+    assert world.outcome(ONE) == Failed("RegistryUnavailable", "referrers are down")
+    world.verifier.says.clear()
+    await asyncio.sleep(15)
+    assert world.outcome(ONE) == Found("1.0.0", digest_of("1.0.0"))
+
+
+@story
+async def test_many_that_promote_one_image_ask_for_it_once(world: World) -> None:
+    world.registry.digests[WEB] = {}
+    for number in range(50):
+        known: dict[str, Any] = {"chosen": "0", "known": digest_of(str(number))}
+        world.follow(Key("shop", str(number)), PROMOTE, given=Found("9", digest_of("9")), **known)
+    await asyncio.sleep(1)
+    assert world.registry.count("exists") == 1
+
+
+@story
+async def test_a_namespace_with_many_questions_does_not_come_before_all_others(world: World) -> None:
+    for number in range(100):
+        world.registry.push(WEB, f"t{number}")
+        world.follow(Key("crowd", str(number)), tag(f"t{number}"))
+    world.registry.push(WEB, "mine")
+    world.follow(ONE, tag("mine"))
+    world.registry.delay = lambda _: 1.0
+    await asyncio.sleep(3)
+    assert world.outcome(ONE) == Found("mine", digest_of("mine"))
+    assert world.outcome(Key("crowd", "99")) is None

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 256 * 1024
 """How long a body may be. GitHub's, with a manifest and all labels in it, are the longest, at some tens of KiB."""
 MOST_BODIES: Final = 32
-"""How many bodies are read at a time."""
-BODY_SECONDS: Final = 5.0
+"""How many bodies are read at a time: of all that have proven themselves, and of each hook whose body is the proof."""
+BODY_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 15.0
 """How long a connection may wait for a request to begin, or for the next."""
 LINGER_SECONDS: Final = 1.0
 STOP_SECONDS: Final = 0.25
 BURST: Final = 100
-"""How many looks one hook may ask for at once, and how many it gets back each second."""
+"""How many repositories that are followed one hook may name at once, and how many more each second."""
 PER_SECOND: Final = 5.0
 BURST_OF_ALL: Final = 400
 PER_SECOND_OF_ALL: Final = 20.0
@@ -123,6 +123,7 @@ class Hooks:
         self._book, self._look_at, self._monotonic = book, look_at, monotonic
         self._reading = asyncio.Semaphore(MOST_BODIES)
         self._all = Bucket(BURST_OF_ALL, PER_SECOND_OF_ALL, monotonic())
+        self._places: dict[Entry, asyncio.Semaphore] = {}
         self._buckets: dict[Entry, Bucket] = {}
         self._complained: dict[tuple[Entry, str], float] = {}
 
@@ -140,7 +141,7 @@ class Hooks:
             return _unauthorized()
         if not entry.by_body and not entry.holds(headers, b""):
             return self._refuse(entry)
-        body = await self._body(request)
+        body = await self._body(request, self._unproven(entry) if entry.by_body else self._reading)
         if entry.by_body and not (isinstance(body, bytes) and entry.holds(headers, body)):
             return self._refuse(entry)
         if not isinstance(body, bytes):
@@ -148,12 +149,20 @@ class Hooks:
             return body
         return self._take(entry, headers, body)
 
-    async def _body(self, request: web.Request) -> bytes | web.Response:
+    def _unproven(self, entry: Entry) -> asyncio.Semaphore:
+        """The places of a hook whose bodies have to be read before they prove anything: no other waits for them."""
+        places = self._places.get(entry)
+        if places is None:
+            self._places = {known: old for known, old in self._places.items() if known in self._book.entries()}
+            places = self._places[entry] = asyncio.Semaphore(MOST_BODIES)
+        return places
+
+    async def _body(self, request: web.Request, places: asyncio.Semaphore) -> bytes | web.Response:
         """The body, or what to say where it cannot be had."""
         if (request.content_length or 0) > MOST_BYTES:
             return web.Response(status=413, text="the body is too long\n")
         try:
-            async with asyncio.timeout(BODY_SECONDS), self._reading:
+            async with places, asyncio.timeout(BODY_SECONDS):
                 return await request.read()
         except web.HTTPRequestEntityTooLarge:
             return web.Response(status=413, text="the body is too long\n")

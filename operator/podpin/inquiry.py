@@ -46,6 +46,8 @@ MOST_FAILURES: Final = 3
 """At how many looks in a row a tag may hold up the others that cannot be dated for want of an answer."""
 AHEAD: Final = timedelta(hours=1)
 """How far in the future a build time may lie before it is not believed: clocks differ, and so do publishers."""
+LATER: Final = timedelta(minutes=10)
+"""How soon a tag is looked into again of which it could not be learned when its image was built."""
 AGAIN: Final = timedelta(seconds=10)
 """How soon a look is repeated that could not learn which nodes there are."""
 
@@ -77,10 +79,18 @@ class Verifier(Protocol):
     """What looks at signatures."""
 
     async def verify(
-        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
+        self,
+        repository: Repository,
+        digest: str,
+        access: Access,
+        demands: tuple[Demand, ...],
+        *,
+        name: str,
+        shared: dict[str, object] | None = None,
     ) -> str | None:
         """None where the image with this digest is signed as demanded; else why not, in words that begin with its name.
 
+        What is found is kept in `shared` for whoever asks the same repository again in the same look.
         Raises podpin.errors: Unverifiable where nothing can be verified so.
         """
 
@@ -131,12 +141,23 @@ class Question(NamedTuple):
     given: Given
 
 
+class Dated(NamedTuple):
+    """The digest that a tag named, or nothing where it could not be read, and when that was built, if it says so.
+
+    What could not be learned is asked again at the time `again`.
+    """
+
+    digest: str
+    built: datetime | None
+    again: datetime | None = None
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of a repository from one look to the next: what was used in the newest, and no more."""
 
-    dates: dict[str, tuple[str, datetime | None]] = field(default_factory=dict)
-    """By tag, the digest that was looked into and when that was built."""
+    dates: dict[str, Dated] = field(default_factory=dict)
+    """By tag, what was learned of when its image was built."""
     digests: dict[str, str] = field(default_factory=dict)
     """By tag, the digest that it named, so that one HEAD tells whether it still does."""
     firsts: dict[str, str] = field(default_factory=dict)
@@ -151,8 +172,9 @@ class Inquiry:
     """The questions of one look.
 
     `known` are digests that somebody has already, by tag. `trouble` is set when the registry turns out to be
-    unavailable; nothing more is asked of it then. `bug` is set when podpin itself has failed. `ripe` is when an answer
-    may be another one by the mere passing of time: the first of the versions that are too young is old enough then.
+    unavailable; nothing more is asked of it then. `bug` is set when podpin itself has failed, `delayed` when a question
+    alone could not be answered now. `ripe` is when an answer may be another one by the mere passing of time: the first
+    of the versions that are too young is old enough then.
     """
 
     def __init__(
@@ -168,6 +190,7 @@ class Inquiry:
     ) -> None:
         self.trouble: Unavailable | None = None
         self.bug: Unavailable | None = None
+        self.delayed: Unavailable | None = None
         self.ripe: datetime | None = None
         self._registry = registry
         self._repository = repository
@@ -179,10 +202,15 @@ class Inquiry:
         self._verifier = verifier
         self._now = now
         self._tags: Sequence[str] | Failed | None = None
-        self._choices: dict[tuple[Selection, frozenset[str]], Choice | NoMatch] = {}
+        self._choices: dict[tuple[object, ...], Choice | NoMatch] = {}
         self._resolved: dict[str, Outcome] = {}
         self._placements: dict[str, tuple[str, ...] | Failed] = {}
+        self._unread_now: Unavailable | None = None
         self._unread: dict[tuple[str, tuple[str, ...] | None], Failed] = {}
+        self._searches: dict[str, object] = {}
+        self._there: dict[str, bool | Failed] = {}
+        self._locks: dict[tuple[object, ...], asyncio.Lock] = {}
+        self._cut_short = False
         self._verdicts: dict[tuple[str, tuple[Demand, ...], str], PassedOver | Failed | None] = {}
 
     async def answer(self, question: Question) -> Outcome:
@@ -203,14 +231,17 @@ class Inquiry:
         tags: Sequence[str] | Failed = await self._list() if needs_tags(question.selection) else ()
         if isinstance(tags, Failed):
             return tags
-        times = await self._times(question, tags) if needs_times(question.selection) else NO_TIMES
+        times: Mapping[str, datetime] | Failed = NO_TIMES
+        if needs_times(question.selection):
+            async with self._lock("times"):  # what one looks into the next has seen
+                times = await self._times(question, tags)
         return times if isinstance(times, Failed) else await self._best(question, tags, times)
 
     async def _best(self, question: Question, tags: Sequence[str], times: Mapping[str, datetime]) -> Outcome:
         """The best version that may be taken: the policy's choice, or the next one where that is passed over."""
-        selection, passed, tried = question.selection, None, frozenset[str]()
+        selection, passed, tried, redated = question.selection, None, frozenset[str](), set[str]()
         while len(tried) < limit_of(selection):
-            new = await self._choice(selection, tags, tried, times)
+            new = await self._choice(question, tags, tried, times)
             choice = advance(selection, question.mark, new, times)
             if isinstance(choice, NoMatch):
                 if passed is None:
@@ -226,8 +257,12 @@ class Inquiry:
                 if choice != new and outcome.reason == TAG_NOT_FOUND:
                     return Failed(TAG_NOT_FOUND, _withdrawn(choice.tag, self._repository))
                 return outcome
-            if choice.tag in times and self._used.dates.get(choice.tag, ("", None))[0] not in ("", outcome.digest):
+            dated_as = self._used.dates.get(choice.tag)
+            if dated_as is not None and dated_as.digest != outcome.digest and choice.tag not in redated:
+                redated.add(choice.tag)
                 times = await self._dated_anew(choice.tag, times)
+                if self.trouble is not None:
+                    return failed(self.trouble, REGISTRY_REASONS)
                 continue
             objection = await self._objection(question, outcome)
             if isinstance(objection, Failed):
@@ -243,12 +278,14 @@ class Inquiry:
         return self._held(question, passed)
 
     async def _choice(
-        self, selection: Selection, tags: Sequence[str], tried: frozenset[str], times: Mapping[str, datetime]
+        self, question: Question, tags: Sequence[str], tried: frozenset[str], times: Mapping[str, datetime]
     ) -> Choice | NoMatch:
         """The policy's choice among those that were not tried; asked once in one look, for it takes milliseconds."""
+        selection = question.selection
         if not tags:
             return choose(selection, tags, times)
-        asked = (selection, tried)
+        # When its own choice was built somebody may know by a status that others do not have.
+        asked = (selection, tried, (question.mark, question.built) if times else None)
         if asked not in self._choices:
             await asyncio.sleep(0)  # let the others in before each
             left = [tag for tag in tags if tag not in tried] if tried else tags
@@ -267,10 +304,9 @@ class Inquiry:
             return self._held(question, given)
         if isinstance(given, Failed) or (question.held is not None and question.held.digest == given.digest):
             return given
-        try:
-            there = await self._registry.exists(self._repository, given.digest, self._access)
-        except PodpinError as error:
-            return self._note(error, REGISTRY_REASONS)
+        there = await self._exists(given.digest)
+        if isinstance(there, Failed):
+            return there
         if not there:
             return Failed(
                 "PromotedMissing",
@@ -313,6 +349,7 @@ class Inquiry:
         if terms.platforms or terms.min_age:
             facts = await self._look_into(digest, wanted)
             if isinstance(facts, Failed):
+                self.delayed = self.delayed or self._unread_now
                 return facts
         elif wanted:
             # Nobody has asked for this: where the registry does not tell the platforms, the nodes will.
@@ -332,29 +369,33 @@ class Inquiry:
         """The platforms that count: those that are demanded, or those of the nodes that it can be placed on."""
         if terms.platforms or terms.placement is None or self._platforms is None:
             return terms.platforms
-        known = self._placements.get(terms.placement)
-        if known is None:
-            try:
-                known = await self._platforms(terms.placement)
-            except PodpinError as error:
-                known = Failed("NodesUnknown", f"For which platforms there are nodes cannot be read now: {error}")
-            self._placements[terms.placement] = known
-        return known
+        async with self._lock("nodes", terms.placement):
+            known = self._placements.get(terms.placement)
+            if known is None:
+                try:
+                    known = await self._platforms(terms.placement)
+                except PodpinError as error:
+                    known = Failed("NodesUnknown", f"For which platforms there are nodes cannot be read now: {error}")
+                self._placements[terms.placement] = known
+            return known
 
     async def _unsigned(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
         """Why a version is not signed as demanded, asked once in one look; last, because it asks for most."""
         asked = (digest, demands, name)
-        if asked not in self._verdicts:
-            self._verdicts[asked] = self._given_up() or await self._verify(digest, demands, name)
-        return self._verdicts[asked]
+        async with self._lock("verify", *asked):
+            if asked not in self._verdicts:
+                self._verdicts[asked] = self._given_up() or await self._verify(digest, demands, name)
+            return self._verdicts[asked]
 
     async def _verify(self, digest: str, demands: tuple[Demand, ...], name: str) -> PassedOver | Failed | None:
         if self._verifier is None:
             return Failed(CANNOT_VERIFY, "Signatures are demanded, and nothing is there to verify them.")
         try:
-            said = await self._verifier.verify(self._repository, digest, self._access, demands, name=name)
+            said = await self._verifier.verify(
+                self._repository, digest, self._access, demands, name=name, shared=self._searches
+            )
         except PodpinError as error:
-            return failed(error, {Unverifiable: CANNOT_VERIFY, **REGISTRY_REASONS})
+            return self._later(error, {Unverifiable: CANNOT_VERIFY, **REGISTRY_REASONS})
         return None if said is None else PassedOver(NOT_VERIFIED, said)
 
     # --- what it is
@@ -373,6 +414,10 @@ class Inquiry:
     async def _look_into(self, digest: str | None, wanted: tuple[str, ...] | None) -> Facts | Failed:
         """What the image is; with `wanted` None its platforms alone, as few requests as that takes."""
         assert digest is not None
+        async with self._lock("image", digest):
+            return await self._read(digest, wanted)
+
+    async def _read(self, digest: str, wanted: tuple[str, ...] | None) -> Facts | Failed:
         asked = (digest, wanted)
         if asked in self._unread:
             return self._unread[asked]
@@ -389,6 +434,7 @@ class Inquiry:
                 )
             except PodpinError as error:
                 self._unread[asked] = failed(error, REGISTRY_REASONS)
+                self._unread_now = error if isinstance(error, Unavailable) else self._unread_now
                 return self._unread[asked]
         self._used.facts[asked] = known
         return known
@@ -402,16 +448,22 @@ class Inquiry:
             return Failed("TooManyTags", names.message)
         mark = question.mark
         asked = names if mark is None or mark in names else [*names, mark]
-        unseen = [name for name in asked if name not in self._used.dates and name not in self._memory.dates]
+        unseen = [name for name in asked if name not in self._used.dates and self._is_due(name)]
         for start in range(0, len(unseen), MOST_DATED_AT_ONCE):
             await asyncio.gather(*(self._date(name) for name in unseen[start : start + MOST_DATED_AT_ONCE]))
             if self.trouble is not None:
                 return failed(self.trouble, REGISTRY_REASONS)
-        self._used.dates |= {name: self._memory.dates[name] for name in asked if name in self._memory.dates}
-        times = {name: self._used.dates[name][1] for name in asked if name in self._used.dates}
+        for name in asked:
+            if name in self._memory.dates:
+                self._used.dates.setdefault(name, self._memory.dates[name])
+        times = {name: self._used.dates[name].built for name in asked if name in self._used.dates}
         if mark is not None and times.get(mark) is None:
             times[mark] = question.built
         return self._believed(times)
+
+    def _is_due(self, tag: str) -> bool:
+        known = self._memory.dates.get(tag)
+        return known is None or (known.again is not None and known.again <= self._now)
 
     def _believed(self, times: Mapping[str, datetime | None]) -> dict[str, datetime]:
         latest = self._now + AHEAD
@@ -422,15 +474,18 @@ class Inquiry:
         await self._date(tag)
         self._choices.clear()
         rest: dict[str, datetime | None] = {name: built for name, built in times.items() if name != tag}
-        return self._believed({**rest, tag: self._used.dates.get(tag, ("", None))[1]})
+        dated_as = self._used.dates.get(tag)
+        return self._believed({**rest, tag: dated_as.built if dated_as is not None else None})
 
     async def _date(self, tag: str) -> None:
         """Learn when a tag's image was built. What cannot be read is not asked for at every look."""
         outcome = await self._resolve(tag)
         built: datetime | None = None
+        again: datetime | None = self._now + LATER
         if isinstance(outcome, Found):
             try:
                 built = (await self._registry.inspect(self._repository, outcome.digest, self._access)).created
+                again = None
             except Unavailable as error:
                 failures = self._used.failures[tag] = self._memory.failures.get(tag, 0) + 1
                 if failures < MOST_FAILURES:
@@ -442,21 +497,30 @@ class Inquiry:
             return
         # Kept at once: what was learned before the registry had enough need not be asked again.
         digest = outcome.digest if isinstance(outcome, Found) else ""
-        self._memory.dates[tag] = self._used.dates[tag] = (digest, built)
+        self._memory.dates[tag] = self._used.dates[tag] = Dated(digest, built, again)
 
     # --- the registry
 
+    def _lock(self, *what: object) -> asyncio.Lock:
+        """Who asks the same as another waits for the other's answer."""
+        return self._locks.setdefault(what, asyncio.Lock())
+
     async def _list(self) -> Sequence[str] | Failed:
-        if self._tags is None:
-            self._tags = self._given_up()
-        if self._tags is None:
-            try:
-                self._tags = await self._registry.list_tags(self._repository, self._access)
-            except PodpinError as error:
-                self._tags = self._note(error, {NotFound: "RepositoryNotFound", **REGISTRY_REASONS})
-        return self._tags
+        async with self._lock("tags"):
+            if self._tags is None:
+                self._tags = self._given_up()
+            if self._tags is None:
+                try:
+                    self._tags = await self._registry.list_tags(self._repository, self._access)
+                except PodpinError as error:
+                    self._tags = self._note(error, {NotFound: "RepositoryNotFound", **REGISTRY_REASONS})
+            return self._tags
 
     async def _resolve(self, tag: str) -> Outcome:
+        async with self._lock("tag", tag):
+            return await self._named(tag)
+
+    async def _named(self, tag: str) -> Outcome:
         outcome = self._resolved.get(tag) or self._given_up()
         if outcome is None:
             try:
@@ -468,26 +532,38 @@ class Inquiry:
             self._resolved[tag] = outcome
         return outcome
 
+    async def _exists(self, digest: str) -> bool | Failed:
+        async with self._lock("exists", digest):
+            if digest not in self._there:
+                given_up = self._given_up()
+                if given_up is not None:
+                    return given_up
+                try:
+                    self._there[digest] = await self._registry.exists(self._repository, digest, self._access)
+                except PodpinError as error:
+                    self._there[digest] = self._note(error, REGISTRY_REASONS)
+            return self._there[digest]
+
     async def lost(self, digests: Iterable[str | None]) -> dict[str, bool]:
-        """Which of the digests are gone, as far as the registry tells. What a tag was found to name is there."""
+        """Which of the digests are gone, as far as the registry tells. What a tag was found to name is there.
+
+        To be asked when all questions are answered.
+        """
+        self._cut_short = self.trouble is not None
         there = {outcome.digest for outcome in self._resolved.values() if isinstance(outcome, Found)}
         known: dict[str, bool] = {}
         for digest in digests:
             if digest is None or self.trouble is not None:
                 continue
-            if digest in there:
-                known[digest] = False
-                continue
-            try:
-                known[digest] = not await self._registry.exists(self._repository, digest, self._access)
-            except PodpinError as error:
-                self._note(error, REGISTRY_REASONS)
+            exists = digest in there or await self._exists(digest)
+            if not isinstance(exists, Failed):
+                known[digest] = not exists
         return known
 
     def memory(self) -> Memory:
         """What is worth knowing at the next look: what was used in this one, or all where this one did not get far."""
         used, before = self._used, self._memory
-        if self.trouble is not None:
+        if self._cut_short:
             return Memory(
                 {**before.dates, **used.dates},
                 {**before.digests, **used.digests},
@@ -499,6 +575,12 @@ class Inquiry:
 
     def _given_up(self) -> Failed | None:
         return None if self.trouble is None else failed(self.trouble, REGISTRY_REASONS)
+
+    def _later(self, error: PodpinError, reasons: Reasons) -> Failed:
+        """What stays with its question, and is asked again soon where that may help."""
+        if isinstance(error, Unavailable):
+            self.delayed = error
+        return failed(error, reasons)
 
     def _note(self, error: PodpinError, reasons: Reasons) -> Failed:
         if isinstance(error, Unavailable):

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
 MOST_LOOKS: Final = 64
 """How many looks may be under way before hosts that have one already must wait."""
 MOST_LOOKS_PER_HOST: Final = 8
+MOST_QUESTIONS: Final = 8
+"""How many questions one look asks at a time."""
 MOST_LOADS: Final = 16
 """How many credentials one look reads at a time."""
 FIRST_BACKOFF: Final = 5.0
@@ -610,11 +612,22 @@ class Poller:
         for follower in group.followers():
             asking.setdefault(follower.question, []).append(follower)
         answers: dict[Question, Outcome] = {}
-        for question, followers in asking.items():
-            answers[question] = await inquiry.answer(question)
-            for follower in followers:
-                if _still_asks(follower, group, question):
-                    self._tell(follower, answers[question], at)
+        questions = iter(_in_turn(asking))
+
+        async def work(most: int | None = None) -> None:
+            for question in itertools.islice(questions, most):
+                answers[question] = await inquiry.answer(question)
+                for follower in asking[question]:
+                    if _still_asks(follower, group, question):
+                        self._tell(follower, answers[question], at)
+                    elif follower.party is not None and follower.party.group is group:
+                        group.again = True  # its question has changed meanwhile, and this look may have seen news
+
+        # The first goes alone: if the registry does not answer that one, the others need not be asked.
+        await work(most=1)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(MOST_QUESTIONS, len(asking) - len(answers))):
+                workers.create_task(work())
         # Those that have joined meanwhile with the same question are told too; the others get a look of their own.
         for follower in list(group.followers()):
             if follower.look is None and (answer := answers.get(follower.question)) is not None:
@@ -623,11 +636,10 @@ class Poller:
         for follower in list(group.followers()):
             if follower.wish.keep in lost:
                 self._tell_lost(follower, follower.wish.keep if lost[follower.wish.keep] else None)
-        trouble = inquiry.trouble
-        if trouble is None:
+        if inquiry.trouble is None:
             await self._describe(group, inquiry)
         group.memory = inquiry.memory()
-        return trouble or inquiry.bug, inquiry.ripe
+        return inquiry.trouble or inquiry.bug or inquiry.delayed, inquiry.ripe
 
     async def _describe(self, group: _Group, inquiry: Inquiry) -> None:
         """Tell those that do not know it yet what their images are. Nothing waits for it, and it may fail.
@@ -648,7 +660,7 @@ class Poller:
             follower.told = found.digest
             outcome = replace(look.outcome, facts=found.facts, new_bytes=found.new_bytes)
             follower.look = replace(look, outcome=outcome, last=outcome)
-            if wish.known == found.digest:
+            if follower.wish.known == found.digest:
                 self._wake(follower.key)
 
     async def _enter(self, group: _Group, at: float) -> tuple[Access | None, Unavailable | None]:
@@ -780,6 +792,18 @@ def _is_deep(wish: Wish) -> bool:
     """Whether many requests may be needed for an answer."""
     terms = wish.terms
     return needs_times(wish.selection) or bool(terms.platforms or terms.min_age or terms.verify)
+
+
+def _in_turn(asking: Mapping[Question, Sequence[_Follower]]) -> list[Question]:
+    """The questions in the order in which to ask: those first that somebody waits for, and each namespace in turn."""
+    counts: dict[str, int] = {}
+    places: dict[Question, tuple[bool, int]] = {}
+    for question, followers in asking.items():
+        namespace = followers[0].key.namespace
+        counts[namespace] = counts.get(namespace, 0) + 1
+        awaited = any(follower.look is None or follower.asked is not None for follower in followers)
+        places[question] = (not awaited, counts[namespace])
+    return sorted(places, key=lambda question: places[question])
 
 
 def _still_asks(follower: _Follower, group: _Group, question: Question) -> bool:

@@ -135,8 +135,8 @@ class AlphabeticalPolicy(Part):
 
 class NewestPolicy(Part):
     """Take the image that was built last, by the build time that it carries itself. It costs a few requests for each
-    tag, once: so at most tags.limit tags are looked at, and others that do not say when they were built are passed
-    over."""
+    tag, once: so at most tags.limit tags are looked at, those that do not say when they were built are passed over, and
+    a tag that is pushed again is noticed only while it is the one chosen."""
 
 
 class RolloutRef(Part):

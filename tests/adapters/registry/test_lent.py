@@ -14,6 +14,8 @@ from podpin.core.reference import Repository, parse_repository
 from podpin.errors import Denied, Untrusted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aiohttp import web
     from tests.adapters.registry.conftest import KnownAs, Serve
     from tests.adapters.registry.scripted import Reply
@@ -42,6 +44,24 @@ def locked(*headers: str, challenge: str = "Basic") -> Reply:
         return await reply(401, www_authenticate=challenge)(request)
 
     return answer
+
+
+@pytest.fixture(autouse=True)
+def trusted_by_all(authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clouds' registries have certificates that this machine trusts by itself."""
+    (tmp_path / "ca.crt").write_bytes(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+
+
+async def test_it_goes_to_no_host_for_which_only_the_rollouts_own_authority_vouches(
+    serve: Serve, known_as: KnownAs, tmp_path: Path
+) -> None:
+    own = Authority.create(tmp_path)
+    forged = await serve(tls=own.context(ECR))
+    client = known_as({ECR: forged}, tls=True, lender=Lender())
+    with pytest.raises(Untrusted):
+        await client.resolve(APP, "1", Access(ca=own.pem))
+    assert forged.seen == []
 
 
 @pytest.fixture

@@ -300,6 +300,20 @@ async def test_no_host_gets_more_than_its_share_of_requests_at_once(registry: Sc
     assert most <= 3
 
 
+async def test_a_host_with_nothing_under_way_is_let_in_whatever_the_others_do() -> None:
+    gates = Gates(Limits(requests=2), lambda: 0.0, lambda: 0.0)
+    async with contextlib.AsyncExitStack() as stack:
+        for number in range(4):
+            await stack.enter_async_context(gates.enter(f"slow{number}"))
+        for _ in range(2):
+            await stack.enter_async_context(gates.enter("slow0"))
+        async with asyncio.timeout(1), gates.enter("quick"):
+            pass
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05), gates.enter("slow1"):
+                pass
+
+
 async def test_hosts_of_strangers_are_forgotten_but_not_those_left_alone() -> None:
     now = 0.0
     gates = Gates(Limits(), lambda: now, lambda: 0.0)

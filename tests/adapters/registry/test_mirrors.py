@@ -152,16 +152,24 @@ async def test_a_mirror_is_asked_for_no_tags_unless_it_stands_for_the_source(
 async def test_referrers_are_asked_of_a_mirror_that_stands_for_the_source_if_it_can_tell(
     registry: Scripted, mirror: Scripted, new_client: NewClient
 ) -> None:
-    empty = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
-    registry.on(f"GET /v2/app/referrers/{DIGEST}", reply(200, empty, kind=INDEX))
+    def listing(*letters: str) -> Reply:
+        entries = [{"mediaType": IMAGE, "digest": "sha256:" + letter * 64, "size": 1} for letter in letters]
+        return reply(200, {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}, kind=INDEX)
+
+    async def told(client: RegistryClient) -> list[str]:
+        return [one.digest[-1] for one in await client.referrers(registry.app, DIGEST, ANYBODY) or ()]
+
+    registry.on(f"GET /v2/app/referrers/{DIGEST}", listing("a"))
     plain, standing = (mirrored(registry, mirror, new_client, tags=tags) for tags in (False, True))
-    assert await plain.referrers(registry.app, DIGEST, ANYBODY) == ()
+    assert await told(plain) == ["a"]
     assert mirror.seen == []
-    assert await standing.referrers(registry.app, DIGEST, ANYBODY) == ()  # the mirror lacks the API
-    assert len(registry.seen) == 2
-    mirror.on(f"GET /v2/hub/app/referrers/{DIGEST}", reply(200, empty, kind=INDEX))
-    assert await standing.referrers(registry.app, DIGEST, ANYBODY) == ()
-    assert len(registry.seen) == 2
+    assert await told(standing) == ["a"], "the mirror lacks the API"
+    mirror.on(f"GET /v2/hub/app/referrers/{DIGEST}", listing())
+    assert await told(standing) == ["a"], "or copies no referrers"
+    mirror.on(f"GET /v2/hub/app/referrers/{DIGEST}", listing("b"))
+    registry.seen.clear()
+    assert await told(standing) == ["b"]
+    assert registry.seen == []
 
 
 async def test_a_tag_of_a_mirror_is_proven_too(registry: Scripted, mirror: Scripted, new_client: NewClient) -> None:

@@ -45,6 +45,29 @@ def test_a_manifest_is_proven_or_refused(kind: str | None, body: bytes) -> None:
         assert prove_manifest("It", kind, body).digest == digest_of(body)
 
 
+AMBIGUOUS: dict[str, bytes] = {
+    "a list twice": b'{"manifests":[],"manifests":[{}]}',
+    "a list in another case": b'{"manifests":[],"Manifests":[{}]}',
+    "only in another case": b'{"manifests":[],"Subject":{}}',
+    "a digest in two cases": b'{"manifests":[{"digest":"sha256:a","Digest":"sha256:b"}]}',
+    "a platform in two cases": b'{"manifests":[{"platform":{},"platForm":{}}]}',
+    "an architecture in two cases": b'{"manifests":[{"platform":{"architecture":"a","Architecture":"b"}}]}',
+    "a letter that folds to another": '{"manifests":[],"manife\u017fts":[{}]}'.encode(),
+    "a letter that is written as its number": b'{"manifests":[],"\\u004danifests":[{}]}',
+}
+
+
+@pytest.mark.parametrize("body", AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_what_can_be_read_as_two_documents_is_refused(body: bytes) -> None:
+    with pytest.raises(Untrusted, match="can be read as two different images"):
+        prove_manifest("It", INDEX, body)
+
+
+def test_annotations_are_texts_and_may_be_called_anything() -> None:
+    body = b'{"manifests":[],"annotations":{"Size":"1","size":"2"},"x-vendor":{"a":1}}'
+    assert prove_manifest("It", INDEX, body).body == body
+
+
 @given(st.lists(st.text(max_size=60) | st.from_regex(r'<[^>]{0,30}>; rel="?next"?', fullmatch=True), max_size=3))
 def test_the_next_page_is_at_the_same_place(links: list[str]) -> None:
     page = next_page(links, HERE)

@@ -512,6 +512,26 @@ async def test_an_image_without_an_index_is_its_own_platform(
     assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),), name="it") is None
 
 
+@pytest.mark.parametrize("subject", ["platform", "either"])
+async def test_one_platform_that_is_not_signed_is_enough_to_know(
+    registry: Scripted, verifier: Verifier, subject: str
+) -> None:
+    digest, children = put_index(registry)
+    await verifier.verify(registry.app, digest, ANYBODY, (by_key(subject=subject),), name="it")
+    assert any(children[0].removeprefix("sha256:") in line for line in registry.asked)
+    assert not any(children[1].removeprefix("sha256:") in line for line in registry.asked)
+
+
+async def test_many_demands_share_one_search(registry: Scripted, verifier: Verifier) -> None:
+    digest, shared = put_image(registry), dict[str, object]()
+    put_referrers(registry, digest, listed(registry, digest))
+    alone = by_key(KEYS["rsa-2048"])
+    await verifier.verify(registry.app, digest, ANYBODY, (alone,), name="it", shared=shared)
+    registry.seen.clear()
+    assert await verifier.verify(registry.app, digest, ANYBODY, (by_key(),), name="it", shared=shared) is None
+    assert registry.asked == []
+
+
 ODD_INDEXES = {
     "no platforms": [],
     "too many": [{"digest": f"sha256:{number:064x}"} for number in range(65)],

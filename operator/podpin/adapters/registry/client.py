@@ -226,7 +226,9 @@ class RegistryClient:
         async def attempt(errand: Errand) -> tuple[Descriptor, ...] | None:
             return await self._referrers(errand, digest)
 
-        return await self._anywhere(repository, access, attempt, tags=True)
+        # An empty list may come from a mirror that copies images without what refers to them.
+        found = await self._from_mirrors(repository, access, attempt, tags=True)
+        return found or await self._with_each_credential(repository, access, attempt)
 
     async def close(self) -> None:
         """End all connections. The client is of no use after it."""
@@ -279,7 +281,9 @@ class RegistryClient:
         lent = None if given else await self._borrow(repository)
         for credential in given or (lent,):
             try:
-                return await attempt(Errand(registry, repository.path, credential, access.ca, lent is not None))
+                # What is lent goes to no host for which only the rollout's own CA vouches.
+                ca = access.ca if lent is None else None
+                return await attempt(Errand(registry, repository.path, credential, ca, lent is not None))
             except (Denied, NotFound) as error:
                 if not isinstance(refusal, Denied):
                     refusal = error

@@ -8,6 +8,7 @@ podpin's requests, not the rollouts'.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections import OrderedDict
 from contextlib import asynccontextmanager
@@ -106,10 +107,12 @@ class Gates:
         """Wait for a place at this host, then for one overall. Raises Unavailable while the host is left alone."""
         gate = self._gate(host)
         self._check(gate)
+        first = gate.users == 0
         gate.users += 1
         try:
-            # In this order: who waits for a slow host takes no place from the others.
-            async with gate.slots, self._all:
+            # In this order: who waits for a slow host takes no place from the others. One request to each host is let
+            # in always, so that many slow hosts hold up no other.
+            async with gate.slots, contextlib.nullcontext() if first else self._all:
                 self._check(gate)
                 yield
         finally:

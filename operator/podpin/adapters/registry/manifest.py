@@ -113,6 +113,36 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+_KNOWN: Final = frozenset(
+    {"schemaVersion", "mediaType", "artifactType", "manifests", "config", "layers", "subject", "annotations", "digest",
+     "size", "urls", "data", "platform", "architecture", "os", "os.version", "os.features", "variant", "features"}
+)  # fmt: skip
+_FOLDED: Final = frozenset(name.casefold() for name in _KNOWN)
+
+
+class _Members(dict[str, Any]):
+    """An object, and whether another reader could read other members out of it."""
+
+    __slots__ = ("ambiguous",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        folded = [name.casefold() for name, _ in pairs]
+        odd = any(name in _FOLDED and pair[0] not in _KNOWN for name, pair in zip(folded, pairs, strict=True))
+        self.ambiguous = odd or len(set(folded)) < len(folded)
+
+
+def _is_ambiguous(value: Any) -> bool:
+    """Whether two readers could take a document for two different ones.
+
+    Container runtimes are written in Go, whose decoder takes a name in any case, and the last one where there are
+    several. The texts in annotations are taken as they are.
+    """
+    if isinstance(value, _Members):
+        return value.ambiguous or any(_is_ambiguous(part) for name, part in value.items() if name != "annotations")
+    return isinstance(value, list) and any(map(_is_ambiguous, value))
+
+
 def prove_manifest(where: str, content_type: str | None, body: bytes) -> Manifest:
     """Return a manifest or index with the digest computed from its bytes, after checking that it is one.
 
@@ -123,9 +153,14 @@ def prove_manifest(where: str, content_type: str | None, body: bytes) -> Manifes
         raise _schema_1(where)
     if is_web_page(content_type, body):
         raise Untrusted(f"{where} is a web page and no manifest; check the repository's host.")
-    manifest = read_object(body)
-    if manifest is None:
+    try:
+        manifest = json.loads(body, object_pairs_hook=_Members)
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, _Members):
         raise Untrusted(f"{where} is no manifest: it is not a JSON object.")
+    if _is_ambiguous(manifest):
+        raise Untrusted(f"{where} can be read as two different images: it spells a name twice, or in another case.")
     if manifest.get("schemaVersion") == 1:
         raise _schema_1(where)
     inner = manifest.get("mediaType")

@@ -18,12 +18,13 @@ from podpin.adapters.signatures.discovery import Registry, Search
 from podpin.adapters.signatures.keyless import Keyless
 from podpin.core.reference import parse_digest
 from podpin.core.trust import Flaw, Signature, flaw_in, refusal
-from podpin.errors import Unverifiable
+from podpin.errors import Unavailable, Unverifiable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from pathlib import Path
 
+    from podpin.adapters.registry.manifest import Manifest
     from podpin.adapters.signatures.keys import PublicKey
     from podpin.core.keyring import Access
     from podpin.core.reference import Repository
@@ -43,10 +44,19 @@ class Verifier:
         self._verified: OrderedDict[tuple[Repository, str, str], None] = OrderedDict()
 
     async def verify(
-        self, repository: Repository, digest: str, access: Access, demands: tuple[Demand, ...], *, name: str
+        self,
+        repository: Repository,
+        digest: str,
+        access: Access,
+        demands: tuple[Demand, ...],
+        *,
+        name: str,
+        shared: dict[str, object] | None = None,
     ) -> str | None:
         """None where the image with this digest meets all demands; else why not, in words that begin with its `name`.
 
+        Whoever asks the same repository with the same access several times, for one look, may keep what is found for
+        all of them in `shared`: others' demands then cost no further requests.
         Keys in Secrets are taken from `access`. Raises podpin.errors: Unverifiable where nothing at all can be verified
         so, for a key that cannot be read or a trusted root that is missing; Unavailable, Denied and the like where the
         registry could not be asked.
@@ -55,7 +65,8 @@ class Verifier:
         checks = [await self._check_of(demand, access) for demand in demands]
         known = (repository, digest, _fingerprint(checks, access))
         if known not in self._verified:
-            for check, flaw in (await self._unmet(repository, digest, access, checks)).items():
+            searches = _Searches(self._registry, repository, access, {} if shared is None else shared)
+            for check, flaw in (await self._unmet(digest, checks, searches)).items():
                 return refusal(name, check.demand, flaw)
             self._verified[known] = None
             if len(self._verified) > _REMEMBERED:
@@ -79,19 +90,17 @@ class Verifier:
             raise Unverifiable(f"The public key in Secret {name}, which verify names, is not at hand.")
         return _Check(demand, load_keys(pem, f"The key cosign.pub of Secret {name}"))
 
-    async def _unmet(
-        self, repository: Repository, digest: str, access: Access, checks: Sequence[_Check]
-    ) -> dict[_Check, Flaw]:
+    async def _unmet(self, digest: str, checks: Sequence[_Check], searches: _Searches) -> dict[_Check, Flaw]:
         """The demands that are not met, with the flaw that tells the most."""
         whole = [check for check in checks if check.demand.subject != "platform"]
-        unmet = await self._unmet_by(repository, digest, access, whole)
+        unmet = await self._unmet_by(digest, whole, searches)
         parts = [
             check
             for check in checks
             if check.demand.subject == "platform" or (check.demand.subject == "either" and check in unmet)
         ]
         if parts:
-            by_part = await self._unmet_by_platforms(repository, digest, access, parts)
+            by_part = await self._unmet_by_platforms(digest, parts, searches)
             for check in parts:
                 if check not in by_part:
                     unmet.pop(check, None)
@@ -100,9 +109,9 @@ class Verifier:
         return unmet
 
     async def _unmet_by_platforms(
-        self, repository: Repository, digest: str, access: Access, checks: Iterable[_Check]
+        self, digest: str, checks: Sequence[_Check], searches: _Searches
     ) -> dict[_Check, Flaw]:
-        manifest = await self._registry.manifest(repository, digest, access)
+        manifest = await searches.manifest(digest)
         children = [digest]
         if manifest.media_type in INDEX_TYPES:
             listed = (read_object(manifest.body) or {}).get("manifests", [])
@@ -115,18 +124,16 @@ class Verifier:
             children = [child.digest for child in found if child is not None and child.platform != "unknown/unknown"]
         unmet: dict[_Check, Flaw] = dict.fromkeys(checks, Flaw.MISSING) if not children else {}
         for child in dict.fromkeys(children):
-            for check, flaw in (await self._unmet_by(repository, child, access, checks)).items():
-                unmet[check] = max(unmet.get(check, Flaw.MISSING), flaw)
+            # What one platform lacks no other can make good.
+            left = [check for check in checks if check not in unmet]
+            unmet |= await self._unmet_by(child, left, searches)
         return unmet
 
-    async def _unmet_by(
-        self, repository: Repository, digest: str, access: Access, checks: Iterable[_Check]
-    ) -> dict[_Check, Flaw]:
+    async def _unmet_by(self, digest: str, checks: Iterable[_Check], searches: _Searches) -> dict[_Check, Flaw]:
         unmet = dict.fromkeys(checks, Flaw.MISSING)
         if not unmet:
             return unmet
-        search = Search(self._registry, repository, digest, access)
-        async for found in search.signatures():
+        async for found in searches.of(digest):
             for check, before in list(unmet.items()):
                 flaw = found if isinstance(found, Flaw) else await check.flaw_in(found, digest)
                 if flaw is None:
@@ -136,6 +143,62 @@ class Verifier:
             if not unmet:
                 break
         return unmet
+
+
+class _Searches:
+    """The searches of one look in one repository, by digest."""
+
+    def __init__(self, registry: Registry, repository: Repository, access: Access, begun: dict[str, object]) -> None:
+        self._registry, self._repository, self._access = registry, repository, access
+        self._begun = begun
+
+    async def manifest(self, digest: str) -> Manifest:
+        return await self._registry.manifest(self._repository, digest, self._access)
+
+    def of(self, digest: str) -> _Findings:
+        """What a search finds: one that was begun already goes on."""
+        begun = self._begun.get(digest)
+        if not isinstance(begun, _Findings) or begun.failed:
+            begun = _Findings(Search(self._registry, self._repository, digest, self._access))
+            self._begun[digest] = begun
+        return begun
+
+
+class _Findings:
+    """What a search finds, one after another, for several that may look at once."""
+
+    def __init__(self, search: Search) -> None:
+        self.failed = False
+        self._found: list[Signature | Flaw] = []
+        self._rest = search.signatures()
+        self._whole = False
+        self._lock = asyncio.Lock()
+
+    async def __aiter__(self) -> AsyncIterator[Signature | Flaw]:
+        at = 0
+        while True:
+            if at == len(self._found) and not await self._go_on(at):
+                return
+            yield self._found[at]
+            at += 1
+
+    async def _go_on(self, at: int) -> bool:
+        """Find one more; False where there is none."""
+        async with self._lock:
+            if at < len(self._found):
+                return True
+            if self.failed:
+                raise Unavailable("The search for signatures was broken off; podpin searches again later.")
+            if self._whole:
+                return False
+            try:
+                self._found.append(await anext(self._rest))
+            except StopAsyncIteration:
+                self._whole = True
+            except BaseException:
+                self.failed = True
+                raise
+            return not self._whole
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -28,6 +28,8 @@ MOST_KEYS: Final = 8
 SHORTEST_RSA: Final = 2048
 LONGEST_RSA: Final = 8192
 """Bits. A longer key could be made to cost podpin more than a signature is worth."""
+LARGEST_EXPONENT: Final = 2**32
+"""Of an RSA key; the usual one is 65537, and what a signature costs grows with it."""
 
 _HASHES: Final[dict[str, tuple[hashes.HashAlgorithm, ...]]] = {
     "secp256r1": (hashes.SHA256(),),
@@ -67,7 +69,7 @@ def _load(block: bytes, where: str) -> PublicKey:
             raise Unverifiable(
                 f"{where} holds an RSA key of {key.key_size} bits, which is too weak; use {SHORTEST_RSA} or more."
             )
-        case RSAPublicKey() if key.key_size <= LONGEST_RSA:
+        case RSAPublicKey() if key.key_size <= LONGEST_RSA and key.public_numbers().e < LARGEST_EXPONENT:
             return key
         case Ed25519PublicKey():
             return key
