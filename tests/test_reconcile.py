@@ -653,6 +653,45 @@ async def test_a_digest_is_never_asked_for() -> None:
     assert (world.rollout or {})["status"]["requests"]["reconcile"] == "now"
 
 
+async def lost_tag() -> tuple[World, Podpin]:
+    """1.0.1 was chosen and is stable, and its tag is gone."""
+    world, podpin = await proven()
+    world.push("b")
+    await podpin.settle()
+    world.become_ready()
+    later(world, 11)
+    await podpin.settle()
+    world.ticks += 1
+    world.looks["app"] = Look(Failed("TagNotFound", "tag 1.0.1 is gone"), world.ticks)
+    await podpin.settle()
+    return world, podpin
+
+
+async def test_where_the_tag_is_gone_a_retry_chooses_among_those_that_are_left() -> None:
+    world, podpin = await lost_tag()
+    assert world.followed[-1]["app"].chosen == "1.0.1"
+    world.apply(retry="now")
+    world.asked.clear()
+    assert await podpin.settle() == []
+    assert world.followed[-1]["app"].chosen is None
+    assert world.asked["look_now"] == 1
+    world.push("a")
+    world.notices.clear()
+    assert await podpin.settle() == [f"workload {A}", "status"]
+    assert (world.rollout or {})["status"]["requests"]["retry"] == "now"
+    assert world.followed[-1]["app"].chosen == "1.0.0"
+    assert "RequestRefused" not in texts(world.notices)
+
+
+async def test_a_retry_while_the_tag_is_there_chooses_nothing_else() -> None:
+    world, podpin = await proven()
+    world.apply(retry="now")
+    await podpin.settle()
+    assert all(wishes["app"].chosen == "1.0.0" for wishes in world.followed[-2:])
+    assert world.asked["look_now"] == 0
+    assert texts(world.notices).count("RequestRefused") == 1
+
+
 # --- closer looks
 
 

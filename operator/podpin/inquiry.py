@@ -608,5 +608,5 @@ def failed(error: PodpinError, reasons: Reasons) -> Failed:
 def _withdrawn(tag: str, repository: Repository) -> str:
     return (
         f"Tag {tag} of {repository}, the best version so far by the policy, is gone. podpin does not go back to an "
-        "earlier one by itself: push it again, or change the policy so that it no longer fits."
+        "earlier one by itself: push it again, ask for another choice by podpin.dev/retry, or change the policy."
     )

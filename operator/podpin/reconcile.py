@@ -34,7 +34,7 @@ from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, owner_reference
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
-from podpin.inquiry import Failed, Found
+from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
 from podpin.poller import AccessSource, Look, Poller, Wish
 from podpin.rollouts import Rollouts
 
@@ -243,9 +243,12 @@ class Reconciler:
             self._rollouts.follow(rollout.key, ())
             return Observation(images={image.container: None for image in spec.images})
         given = await self._promoted(rollout, spec, memory)
-        looks = self._poller.follow(rollout.key, _wishes(rollout, spec, given))
+        anew = _choose_anew(rollout)
+        looks = self._poller.follow(rollout.key, _wishes(rollout, spec, given, anew=anew))
         asked, handled = rollout.requests.reconcile, rollout.status.requests and rollout.status.requests.reconcile
         looked = True
+        if anew:
+            asked = f"{asked}, and anew by {rollout.requests.retry}"
         if asked is not None and asked != handled:
             if memory.asked is None or memory.asked[0] != asked:
                 memory.asked = (asked, self._poller.look_now(rollout.key))
@@ -536,11 +539,21 @@ def _held_digest(rollout: Rollout, spec: Spec, container: str) -> str | None:
     return next((one.digest for one in held if one.source == sources[container]), None)
 
 
+def _choose_anew(rollout: Rollout) -> bool:
+    """Whether somebody asks for another choice than the tag that is gone: only a person may step back from it."""
+    handled = rollout.status.requests.retry if rollout.status.requests else None
+    resolved = next((one for one in rollout.status.conditions if one.type == "Resolved"), None)
+    gone = resolved is not None and resolved.status == "False" and resolved.reason == TAG_NOT_FOUND
+    return gone and rollout.requests.retry is not None and rollout.requests.retry != handled
+
+
 def _by_container(pins: Iterable[PinnedImage]) -> dict[str, str]:
     return {pin.container: pin.image for pin in pins}
 
 
-def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | PassedOver]) -> dict[str, Wish]:
+def _wishes(
+    rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | PassedOver], *, anew: bool
+) -> dict[str, Wish]:
     """What the rollout follows, by container: all images but those whose digest the user has written."""
     source = access_source(rollout.key, spec)
     last = {image.container: image for image in rollout.status.images}
@@ -559,8 +572,8 @@ def _wishes(rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | P
             selection=image.selection,
             interval=spec.registry.interval.total_seconds(),
             source=replace(source, key_secrets=key_secrets_of(image)),
-            chosen=current.tag if current else None,
-            known=current.digest if current else None,
+            chosen=current.tag if current and not anew else None,
+            known=current.digest if current and not anew else None,
             keep=kept.digest if kept and kept.repository == image.repository else None,
             terms=Terms(
                 platforms=image.platforms,

@@ -74,6 +74,8 @@ def test_the_highest_build_is_taken_by_its_number_and_never_a_lower_one(stage: S
     stage.until(lambda: stage.condition("Resolved").get("reason") == "TagNotFound", "the user to be told")
     assert stage.condition("Ready")["status"] == "True"
     assert stage.templates() == [stage.release("main-9-aaaa"), stage.release("main-10-bbbb")]
+    stage.annotate("retry", "go-back")
+    stage.until_stable("main-9-aaaa")
 
 
 def test_a_tag_is_followed_when_it_is_pushed_again(stage: Stage) -> None:

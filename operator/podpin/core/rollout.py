@@ -47,7 +47,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     wanted = wanted_release(rollout, rollout.spec, seen)
     candidate = _clocked(rollout, seen, now)
     records = {record.release: record for record in seen.records}
-    retry = _token(rollout, "retry", rollout.requests.retry, seen)
+    # A retry may ask for another choice: it is obeyed when the registry has been looked at for it.
+    retry = _token(rollout, "retry", rollout.requests.retry, seen) if seen.looked else None
     refusal = rollout.status.refused if retry is None else None
     before = World(
         running=workload.release if workload else None,
@@ -62,7 +63,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         started=candidate.started_at,
     )
     before = replace(before, health=_health(rollout.spec, seen, candidate, before.stable, now))
-    world = before if rollout.spec.suspend else _answer(settle(before))
+    world = before if rollout.spec.suspend else _answer(settle(before), before)
     world = _adopt(world, wanted)
     wished = _actions(rollout.spec, seen, before, world)
     actions = tuple(one for one in wished if not (isinstance(one, Apply) and one.intent in _refused(refusal)))
@@ -229,7 +230,7 @@ def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> Req
     if rollout.spec.suspend or (known is None and asked == Requests()):
         return known
     before = known or RequestsStatus()
-    retry = asked.retry if asked.retry is None or wanted is not None else before.retry
+    retry = asked.retry if asked.retry is None or (wanted is not None and seen.looked) else before.retry
     fresh = [
         value
         for value, old in ((retry, before.retry), (asked.rollback_to, before.rollback_to))
@@ -244,7 +245,7 @@ def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> Req
     return known if handled == before else handled
 
 
-def _answer(world: World) -> World:
+def _answer(world: World, before: World) -> World:
     """Say it where a request asks for what there is not; it counts as handled all the same."""
     if world.rollback_to is not None:
         asked = world.rollback_to.partition("=")[2]
@@ -257,7 +258,7 @@ def _answer(world: World) -> World:
                 f"Nothing to roll back to: {asked!r} {why}; stable releases on record: {proven}",
             )
         )
-    if world.retry is not None and world.wanted is not None:
+    if world.retry is not None and world.wanted is not None and world.running == before.running:
         world = world.say(
             Notice("Warning", "RequestRefused", f"Nothing to retry: release {world.wanted.id} is not rejected")
         )
