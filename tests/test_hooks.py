@@ -25,8 +25,10 @@ from podpin.core.hooks import SOURCES, Notice
 from podpin.core.hooks.entry import entries_of
 from podpin.errors import Invalid
 from podpin.hooks import (
+    BODY_SECONDS,
     BURST,
     BURST_OF_ALL,
+    MOST_BODIES,
     MOST_BYTES,
     PER_SECOND,
     PER_SECOND_OF_ALL,
@@ -349,3 +351,19 @@ def test_the_documented_file_is_one_that_can_be_used() -> None:
     (example,) = re.findall(r"# hooks\.yaml\n(.*?)   ```", DOCUMENT, re.DOTALL)
     entries = entries_of(yaml.safe_load(example.replace("…", "0" * 12)))
     assert [entry.name for entry in entries] == ["harbor", "dockerhub"]
+
+
+async def test_bodies_that_prove_nothing_yet_hold_up_no_other_hook(world: World) -> None:
+    """Connections to a hook that is proven by its body alone, with a body that does not come."""
+    head = b"POST /hook/ghcr/shop HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256=0\r\nContent-Length: 9\r\n\r\n"
+    writers = []
+    for _ in range(2 * MOST_BODIES):
+        _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(head)
+        await writer.drain()
+        writers.append(writer)
+    async with asyncio.timeout(BODY_SECONDS / 2):
+        assert (await world.post(f"/hook/plain/{PATH}"))[0] == 202
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
