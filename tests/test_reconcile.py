@@ -762,6 +762,8 @@ async def test_a_version_that_is_passed_over_is_told_once(reason: str, kind: str
     assert condition["message"] == "app: 1.0.0 is aaaaaaaaaaaa; app: tag 1.0.1 is not to be had"
     assert [(notice.type, notice.reason) for notice in world.notices] == [(kind, reason)]
     assert podpin.ready == ("True", "RolledOut")
+    ready = next(one for one in (world.rollout or {})["status"]["conditions"] if one["type"] == "Ready")
+    assert ready["message"].endswith(f"; no newer version is taken now: {reason}")
 
 
 DEMANDS = [{"cosign": {"publicKeySecret": "shop-cosign"}}, {"cosign": {"publicKey": PEM}}]
@@ -789,6 +791,10 @@ VERIFIED: dict[str, tuple[Outcome | None, tuple[str, str, str] | None]] = {
         ("False", "CannotVerify", "app: The key cannot be read."),
     ),
     "the registry does not answer": (Failed("RegistryUnavailable", "It does not answer."), None),
+    "the key is not there": (
+        Failed("SecretMissing", "Secret shop-cosign does not exist."),
+        ("Unknown", "SecretMissing", "app: Secret shop-cosign does not exist."),
+    ),
     "nobody has looked yet": (None, None),
 }
 

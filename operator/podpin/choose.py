@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -66,8 +67,15 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(str(refusal))
     except (PodpinError, SpecInvalid) as error:
         print(f"podpin choose: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(answer, indent=2) if given.output == "json" else _text(answer))
+        return 2 if isinstance(error, SpecInvalid) else 1
+    try:
+        if given.output == "text" and not answer["image"]:
+            print(answer["reason"], file=sys.stderr)
+        said = json.dumps(answer, indent=2) if given.output == "json" else _text(answer)
+        if said:
+            print(said, flush=True)
+    except BrokenPipeError:  # who reads it has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0 if answer["image"] else 1
 
 
@@ -223,6 +231,8 @@ class _Look:
         self._image = image
         self._times: Mapping[str, datetime] = NO_TIMES
         self._passed: dict[str, str] = {}
+        self._dated: set[str] | None = None
+        self._undated: dict[str, str] = {}
         if not asks and (needs_times(image.selection) or image.platforms or image.min_age or image.verify):
             raise Refused("newest, platforms, minAge and verify are asked of a registry: leave out --tags")
 
@@ -236,6 +246,7 @@ class _Look:
             names = dated(selection, tags)
             if isinstance(names, NoMatch):
                 return {"reason": names.message}
+            self._dated = set(names)
             self._times = {tag: built for tag in names if (built := await self._built(tag)) is not None}
         for _ in range(limit_of(selection)):
             found = choose(selection, [tag for tag in tags if tag not in self._passed], self._times)
@@ -279,7 +290,10 @@ class _Look:
             raise
         except PodpinError:
             return None
-        return built if built is not None and built <= now() + AHEAD else None
+        if built is not None and built > now() + AHEAD:
+            self._undated[tag] = "the time at which it says that it was built lies in the future"
+            return None
+        return built
 
     async def _facts(self, tag: str) -> tuple[str, Facts]:
         digest = await self._registry.resolve(self._repository, tag, self._access)
@@ -304,6 +318,10 @@ class _Look:
             return {"runnersUp": [], "furtherFitting": 0, "passedOver": self._passed}
         left = [tag for tag in tags if tag not in self._passed]
         ranked, reasons = explain(self._image.selection, left, RUNNERS_UP + 1, self._times)
+        reasons |= {tag: why for tag, why in self._undated.items() if tag in reasons}
+        if self._dated is not None:
+            unseen = reasons.keys() - self._dated
+            reasons |= {tag: "it is not among the last ones, by tags.limit" for tag in left if tag in unseen}
         rest = len(set(left)) - len(ranked) - len(reasons)
         return {"runnersUp": ranked[1:], "furtherFitting": rest, "passedOver": self._passed | reasons}
 
@@ -351,9 +369,9 @@ def _megabytes(size: int | None) -> str | None:
 
 
 def _text(answer: dict[str, Any]) -> str:
-    lines: list[str] = [answer["image"] or answer["reason"]]
+    lines: list[str] = [answer["image"]] if answer["image"] else []
     if "passedOver" not in answer:
-        return lines[0]
+        return "\n".join(lines)
     about = {
         "size": _megabytes(answer.get("sizeBytes")),
         "platforms": ", ".join(answer.get("platforms") or ()),

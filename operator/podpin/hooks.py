@@ -186,6 +186,8 @@ class Hooks:
             self._complain(entry, "came too soon after many others")
             return web.Response(status=429, text="too many\n", headers={"Retry-After": str(math.ceil(wait))})
         called = self._look_at(notices) if notices else 0
+        if notices and not called:
+            self._complain(entry, "names no repository that anybody follows")
         cost = min(called, len(notices))
         bucket.take(cost)
         self._all.take(cost)

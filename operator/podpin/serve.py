@@ -167,7 +167,7 @@ class Podpin:
             return None
         book = hooks.Book(file)
         answering = await hooks.answer(address, book, self._poller.look_at)
-        log.info("webhooks are answered at %s: %d are allowed", address, len(book.entries()))
+        log.info("webhooks are answered at %s; how many are allowed: %d", address, len(book.entries()))
         return answering
 
     async def close(self) -> None:

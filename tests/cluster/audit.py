@@ -48,11 +48,20 @@ class Audit:
     log: Path
 
     def position(self) -> int:
-        """Where the log ends now; give it as `since` later."""
+        """Where the log's last whole line ends now; give it as `since` later."""
         try:
-            return self.log.stat().st_size
+            with self.log.open("rb") as file:
+                end = file.seek(0, 2)
+                while end:
+                    begin = max(0, end - 65536)
+                    file.seek(begin)
+                    last = file.read(end - begin).rfind(b"\n")
+                    if last >= 0:
+                        return begin + last + 1
+                    end = begin
         except FileNotFoundError:
-            return 0
+            pass
+        return 0
 
     def requests(
         self,

@@ -64,7 +64,20 @@ def test_requests_are_chosen_by_agent_user_resource_and_position(tmp_path: Path)
     assert audit.writes(since=datetime(2026, 11, 25, tzinfo=UTC)) == []
 
 
+def test_a_position_is_never_within_a_line(tmp_path: Path) -> None:
+    audit = log(tmp_path, {}, {})
+    with audit.log.open("ab") as file:
+        file.write(b'{"kind": "Ev')
+    position = audit.position()
+    assert position == audit.log.stat().st_size - len(b'{"kind": "Ev')
+    with audit.log.open("ab") as file:
+        file.write(b'ent", "x": "' + b"x" * 200_000)
+    assert audit.position() == position
+    assert audit.writes(since=position) == []
+
+
 def test_no_log_and_half_a_line_are_nothing_yet(tmp_path: Path) -> None:
     assert Audit(tmp_path / "missing").writes() == []
     (tmp_path / "half").write_text('{"kind": "Ev')
+    assert Audit(tmp_path / "half").position() == 0
     assert Audit(tmp_path / "half").writes() == []

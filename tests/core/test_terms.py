@@ -83,4 +83,4 @@ MOVES = {
 def test_moved(terms: Terms, tag: str, letter: str, refused: bool) -> None:
     objection = moved(terms, tag, digest(letter))
     assert (objection is not None) is refused
-    assert objection is None or objection.message.startswith(f"tag 1 named {digest('b')} and was pushed again")
+    assert objection is None or f"tag 1 named {digest('b')} and was pushed again as {digest('c')}" in objection.message

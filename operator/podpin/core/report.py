@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -70,7 +71,11 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
     images = _images(spec, seen, old, now, trying=settled.state is State.TRYING)
-    told = (_resolved(rollout, seen, images), _verified(rollout, spec, seen, images))
+    resolved = _resolved(rollout, seen, images)
+    told = (resolved, _verified(rollout, spec, seen, images))
+    if say.ready == "True" and resolved is not None and resolved.reason != "Resolved":
+        # In the line of kubectl get -o wide nothing else would tell that versions are held up.
+        say = replace(say, message=f"{say.message}; no newer version is taken now: {resolved.reason}")
     stable = settled.stable
     rejected = sorted(
         (r for r in settled.records.values() if r.is_rejected), key=lambda r: -r.verdict.order if r.verdict else 0
@@ -145,7 +150,7 @@ def _verified(rollout: Rollout, spec: Spec, seen: Observation, images: tuple[Ima
     answers = {container: seen.images.get(container) for container in demanded}
     flaws = {container: flaw for container, answer in answers.items() if (flaw := _unverified(answer)) is not None}
     if not flaws and not all(isinstance(answer, Resolved) for answer in answers.values()):
-        return _old(rollout, "Verified")
+        return _unasked(rollout, answers)
     told = [
         f"{image.container}: {image.tag or image.repository} is {short(image.digest)}, signed by "
         f"{signers_of(demanded[image.container])}"
@@ -165,6 +170,26 @@ def _verified(rollout: Rollout, spec: Spec, seen: Observation, images: tuple[Ima
     message = "; ".join(f"{container}: {message}" for container, (_, message) in flaws.items())
     reason = next(iter(flaws.values()))[0]
     return good.model_copy(update={"status": "False", "reason": reason, "message": message})
+
+
+def _unasked(rollout: Rollout, answers: Mapping[str, Resolution]) -> Condition | None:
+    """What can be said where nothing could be asked: what was said before, unless it is the key that is not at hand."""
+    old = _old(rollout, "Verified")
+    trouble = {
+        name: answer
+        for name, answer in answers.items()
+        if isinstance(answer, Unresolved) and answer.reason.startswith("Secret")
+    }
+    if not trouble or (old is not None and old.status == "True"):
+        return old
+    return Condition(
+        type="Verified",
+        status="Unknown",
+        reason=next(iter(trouble.values())).reason,
+        message="; ".join(f"{container}: {answer.message}" for container, answer in trouble.items()),
+        last_transition_time=_EPOCH,
+        observed_generation=rollout.generation,
+    )
 
 
 def _unverified(answer: Resolution) -> tuple[str, str] | None:

@@ -157,7 +157,7 @@ class PromotePolicy(Part):
     from_: Annotated[RolloutRef, Field(alias="from")]
     """The rollout that proves it."""
     healthy_for: Annotated[timedelta, Span("0s", "8760h")] = timedelta()
-    """How long the other rollout must have had it as its stable release, up to 8760h."""
+    """How long the other rollout must have had it as its stable release, up to 8760h; left out, it is taken at once."""
 
 
 class DigestPolicy(Part):
@@ -334,9 +334,10 @@ class ImageSpec(Part):
     """Platforms such as linux/amd64 or linux/arm/v7 that a version must have; one that lacks any is passed over. Left
     out, those of the nodes that the template can run on."""
     min_age: Annotated[timedelta, Span("0s", "8760h")] | None = None
-    """How long ago a version must have been built, up to 8760h; one that does not say when counts as too young."""
+    """How long ago a version must have been built, by the build time that it carries, up to 8760h; one that does not
+    say when counts as too young. Left out, it may be new."""
     immutable_tags: bool = False
-    """Whether a tag that comes to name another digest is refused."""
+    """Whether a tag that comes to name another digest is refused; left out, it is followed."""
     verify: Annotated[tuple[Demand, ...], Field(max_length=8)] = ()
     """Signatures that a version must have: all of these. One that lacks any is passed over."""
 

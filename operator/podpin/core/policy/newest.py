@@ -37,7 +37,7 @@ class Newest:
 
     def refuse(self, policy: Any, tag: str) -> str | None:  # noqa: ARG002
         """Why the tag is passed over, in a few words."""
-        return None if tag in self.times else "it does not say when it was built, or is not among the last tags.limit"
+        return None if tag in self.times else "it does not say when it was built"
 
     def choose(self, policy: Any, tags: Sequence[str]) -> Choice | NoMatch:  # noqa: ARG002
         """The tag that was built last."""

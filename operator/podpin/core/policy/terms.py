@@ -64,8 +64,8 @@ def moved(terms: Terms, tag: str, digest: str) -> PassedOver | None:
         return None
     return PassedOver(
         TAG_MOVED,
-        f"tag {tag} named {before[0]} and was pushed again with another image, which immutableTags does not allow: "
-        "give the new image a tag of its own",
+        f"tag {tag} named {before[0]} and was pushed again as {digest}, which immutableTags does not allow: "
+        "give the new image a tag of its own, or set immutableTags to false",
     )
 
 
