@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.adapters.registry.scripted import Scripted, access, manifest, missing, reply
+from tests.adapters.registry.scripted import Scripted, access, digest_of, image, manifest, missing, reply
 
 from podpin.core.keyring import Access, Keyring
 from podpin.errors import Denied, Unavailable, Untrusted
@@ -245,7 +245,7 @@ async def test_a_password_goes_to_a_realm_that_the_administrator_trusts(
 
 async def test_a_strange_realm_does_not_spoil_basic_beside_it(registry: Scripted, client: RegistryClient) -> None:
     registry.on("*", wants(basic(), challenge='Bearer realm="https://evil.example/", Basic realm="x"'))
-    await resolve(client, registry, access(registry.host))
+    assert await resolve(client, registry, access(registry.host)) == digest_of(image())
 
 
 REALMS = {

@@ -37,9 +37,9 @@ async def test_a_ca_may_stand_among_comments_in_any_language(
     serve: Serve, authority: Authority, new_client: NewClient
 ) -> None:
     registry = await serve(tls=authority.context())
-    registry.serves("1")
+    digest = registry.serves("1")
     ca = "# Zertifizierungsstelle für Übungen\n".encode() + authority.pem
-    await private(registry, new_client).resolve(registry.app, "1", Access(ca=ca))
+    assert await private(registry, new_client).resolve(registry.app, "1", Access(ca=ca)) == digest
 
 
 async def test_a_certificate_for_another_name_is_said_to_be_so(
