@@ -22,7 +22,7 @@ from podpin.clock import now
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.policy import NO_TIMES, Choice, choose, dated, explain, limit_of, needs_tags, needs_times
 from podpin.core.policy.choice import NoMatch
-from podpin.core.policy.terms import NO_TERMS, Terms, object_to
+from podpin.core.policy.terms import NO_TERMS, Terms, object_to, sentence
 from podpin.core.reference import ReferenceInvalid, parse_repository, parse_tag, pin
 from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
 from podpin.errors import PodpinError, Unavailable
@@ -279,8 +279,7 @@ class _Look:
 
     def _reason(self) -> str:
         """Why not even the best one is taken."""
-        why = next(iter(self._passed.values()))
-        return f"{why[:1].upper()}{why[1:]}."
+        return sentence(next(iter(self._passed.values())))
 
     async def _built(self, tag: str) -> datetime | None:
         """When a tag's image was built, as far as it says so and can be believed."""

@@ -29,7 +29,7 @@ from podpin.core.policy import (
 )
 from podpin.core.policy.choice import Choice
 from podpin.core.policy.tags import TagsInvalid
-from podpin.core.policy.terms import CANNOT_VERIFY, NOT_VERIFIED, PassedOver, Terms, moved, object_to
+from podpin.core.policy.terms import CANNOT_VERIFY, NOT_VERIFIED, PassedOver, Terms, moved, object_to, sentence
 from podpin.core.semver import RangeInvalid
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
 
@@ -205,8 +205,7 @@ class Inquiry:
         self._choices: dict[tuple[object, ...], Choice | NoMatch] = {}
         self._resolved: dict[str, Outcome] = {}
         self._placements: dict[str, tuple[str, ...] | Failed] = {}
-        self._unread_now: Unavailable | None = None
-        self._unread: dict[tuple[str, tuple[str, ...] | None], Failed] = {}
+        self._unread: dict[tuple[str, tuple[str, ...] | None], PodpinError] = {}
         self._searches: dict[str, object] = {}
         self._there: dict[str, bool | Failed] = {}
         self._locks: dict[tuple[object, ...], asyncio.Lock] = {}
@@ -221,7 +220,7 @@ class Inquiry:
             return Failed("PolicyInvalid", str(error))
         except Exception:
             log.exception("a question about %s could not be answered", self._repository)
-            told = Failed("InternalError", f"podpin failed to look at {self._repository}: its log says why.")
+            told = broken(self._repository)
             self.bug = Unavailable(told.message)
             return told
 
@@ -295,7 +294,7 @@ class Inquiry:
     def _held(self, question: Question, passed: PassedOver) -> Outcome:
         """What is left where nothing may be taken: what was taken before."""
         if question.held is None:
-            return Failed(passed.reason, f"{passed.message[:1].upper()}{passed.message[1:]}.")
+            return Failed(passed.reason, sentence(passed.message))
         return Found(question.held.tag, question.held.digest, passed)
 
     async def _taken_over(self, question: Question, given: Found | Failed | PassedOver) -> Outcome:
@@ -348,13 +347,12 @@ class Inquiry:
             return wanted
         if terms.platforms or terms.min_age:
             facts = await self._look_into(digest, wanted)
-            if isinstance(facts, Failed):
-                self.delayed = self.delayed or self._unread_now
-                return facts
+            if isinstance(facts, PodpinError):
+                return self._later(facts, REGISTRY_REASONS)
         elif wanted:
             # Nobody has asked for this: where the registry does not tell the platforms, the nodes will.
             brief = await self._look_into(digest, None)
-            facts = Facts() if isinstance(brief, Failed) else brief
+            facts = Facts() if isinstance(brief, PodpinError) else brief
         else:
             return None
         objection = object_to(terms, wanted, name, facts, self._now)
@@ -405,19 +403,22 @@ class Inquiry:
         wanted = await self._wanted(terms)
         platforms = () if isinstance(wanted, Failed) else wanted
         facts = await self._look_into(found.digest, platforms)
-        if isinstance(facts, Failed):
+        if isinstance(facts, PodpinError):
             return None
         beside = None if keep in (None, found.digest) else await self._look_into(keep, platforms)
         new_bytes = facts.new_beside(beside) if isinstance(beside, Facts) else None
         return replace(found, facts=facts, new_bytes=new_bytes)
 
-    async def _look_into(self, digest: str | None, wanted: tuple[str, ...] | None) -> Facts | Failed:
-        """What the image is; with `wanted` None its platforms alone, as few requests as that takes."""
+    async def _look_into(self, digest: str | None, wanted: tuple[str, ...] | None) -> Facts | PodpinError:
+        """What the image is, or why that cannot be learned.
+
+        With `wanted` None its platforms alone, by as few requests as that takes.
+        """
         assert digest is not None
         async with self._lock("image", digest):
             return await self._read(digest, wanted)
 
-    async def _read(self, digest: str, wanted: tuple[str, ...] | None) -> Facts | Failed:
+    async def _read(self, digest: str, wanted: tuple[str, ...] | None) -> Facts | PodpinError:
         asked = (digest, wanted)
         if asked in self._unread:
             return self._unread[asked]
@@ -433,9 +434,8 @@ class Inquiry:
                     self._repository, digest, self._access, wanted or (), briefly=wanted is None
                 )
             except PodpinError as error:
-                self._unread[asked] = failed(error, REGISTRY_REASONS)
-                self._unread_now = error if isinstance(error, Unavailable) else self._unread_now
-                return self._unread[asked]
+                self._unread[asked] = error
+                return error
         self._used.facts[asked] = known
         return known
 
@@ -603,6 +603,11 @@ REGISTRY_REASONS: Final[Reasons] = {
 def failed(error: PodpinError, reasons: Reasons) -> Failed:
     """The reason is that of the error's own class, or the general one."""
     return Failed(reasons.get(type(error), reasons[PodpinError]), str(error))
+
+
+def broken(repository: Repository) -> Failed:
+    """The answer where podpin itself has a bug."""
+    return Failed("InternalError", f"podpin failed to look at {repository}: its log says why.")
 
 
 def _withdrawn(tag: str, repository: Repository) -> str:

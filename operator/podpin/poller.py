@@ -52,6 +52,7 @@ from podpin.inquiry import (
     Reasons,
     Registry,
     Verifier,
+    broken,
     failed,
 )
 
@@ -567,10 +568,10 @@ class Poller:
             trouble, ripe = await self._look_through(group, self._monotonic())
         except Exception:
             log.exception("looking at %s failed", group.repository)
-            failed = Failed("InternalError", f"podpin failed to look at {group.repository}: its log says why.")
+            told = broken(group.repository)
             for follower in list(group.followers()):
-                self._tell(follower, failed, self._monotonic())
-            trouble = Unavailable(failed.message)
+                self._tell(follower, told, self._monotonic())
+            trouble = Unavailable(told.message)
         finally:
             self._end_look(group, trouble, ripe)
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from podpin.core.reading import array, mapping
 from podpin.core.times import read_time
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def children_of(index: Documents) -> tuple[Child, ...]:
 
 
 def _children(index: Documents) -> Iterator[Child]:
-    for entry in _list(index.get("manifests"))[: 4 * MOST_PLATFORMS]:
+    for entry in array(index.get("manifests"))[: 4 * MOST_PLATFORMS]:
         if not isinstance(entry, Mapping) or _annotation(entry, "vnd.docker.reference.type"):
             continue
-        digest, platform = entry.get("digest"), platform_of(_mapping(entry.get("platform")))
+        digest, platform = entry.get("digest"), platform_of(mapping(entry.get("platform")))
         if isinstance(digest, str) and _DIGEST.fullmatch(digest) and platform is not None:
             yield Child(digest, platform)
 
@@ -104,14 +105,14 @@ def pick(children: Sequence[Child], wanted: Sequence[str]) -> Child | None:
 
 def config_of(manifest: Documents) -> str | None:
     """The digest of a manifest's config, or None where it has none."""
-    digest = _mapping(manifest.get("config")).get("digest")
+    digest = mapping(manifest.get("config")).get("digest")
     return digest if isinstance(digest, str) and _DIGEST.fullmatch(digest) else None
 
 
 def facts_of(index: Documents | None, manifest: Documents | None, config: Documents | None) -> Facts:
     """What these documents say; those that were not read are None."""
-    top, inner, deep = (_mapping(document) for document in (index, manifest, config))
-    labels = _mapping(_mapping(deep.get("config")).get("Labels"))
+    top, inner, deep = (mapping(document) for document in (index, manifest, config))
+    labels = mapping(mapping(deep.get("config")).get("Labels"))
     own = platform_of(deep)
     platforms = [child.platform for child in children_of(top)] if index is not None else [own] if own else []
     created = _first(_time(_annotation(top, CREATED)), _time(_annotation(inner, CREATED)), _time(deep.get("created")))
@@ -142,8 +143,8 @@ def platform_of(names: Documents) -> str | None:
 
 
 def _layers(manifest: Documents) -> Iterator[Layer]:
-    for blob in [manifest.get("config"), *_list(manifest.get("layers"))][:MOST_LAYERS]:
-        digest, size = _mapping(blob).get("digest"), _mapping(blob).get("size")
+    for blob in [manifest.get("config"), *array(manifest.get("layers"))][:MOST_LAYERS]:
+        digest, size = mapping(blob).get("digest"), mapping(blob).get("size")
         if isinstance(digest, str) and _DIGEST.fullmatch(digest) and type(size) is int and 0 <= size < 2**50:
             yield Layer(digest, size)
 
@@ -171,16 +172,8 @@ def _text(value: object) -> str | None:
 
 
 def _annotation(document: Documents, name: str) -> object:
-    return _mapping(document.get("annotations")).get(name)
+    return mapping(document.get("annotations")).get(name)
 
 
 def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
-
-
-def _mapping(value: object) -> Documents:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

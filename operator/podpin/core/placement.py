@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from podpin.core.reading import array, mapping
+
 PASSING: Final = "node.kubernetes.io/"
 """Taints by which the cluster itself says that a node is not ready, under pressure or cordoned."""
 OS: Final = "kubernetes.io/os"
@@ -29,19 +31,19 @@ class Node:
 
 def node_of(raw: Mapping[str, Any]) -> Node:
     """A Node as the API server has it."""
-    metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
-    taints = [_mapping(taint) for taint in _list(spec.get("taints"))]
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    taints = [mapping(taint) for taint in array(spec.get("taints"))]
     return Node(
         name=str(metadata.get("name", "")),
-        labels={str(key): str(value) for key, value in _mapping(metadata.get("labels")).items()},
+        labels={str(key): str(value) for key, value in mapping(metadata.get("labels")).items()},
         taints=tuple((str(t.get("key", "")), str(t.get("value") or ""), str(t.get("effect", ""))) for t in taints),
     )
 
 
 def placement_of(template: Mapping[str, Any]) -> str:
     """Where a Pod template may be placed, as text that is equal for templates that may be placed alike."""
-    pod = _mapping(template.get("spec"))
-    affinity = _mapping(_mapping(pod.get("affinity")).get("nodeAffinity"))
+    pod = mapping(template.get("spec"))
+    affinity = mapping(mapping(pod.get("affinity")).get("nodeAffinity"))
     said = {
         "nodeName": pod.get("nodeName"),
         "nodeSelector": pod.get("nodeSelector"),
@@ -53,7 +55,7 @@ def placement_of(template: Mapping[str, Any]) -> str:
 
 def platforms_for(placement: str, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     """The platforms, as `os/arch`, of the nodes that the placement allows; none where no such node is known."""
-    said = _mapping(json.loads(placement))
+    said = mapping(json.loads(placement))
     allowed = (node for node in nodes if _admits(said, node))
     return tuple(
         sorted({f"{node.labels[OS]}/{node.labels[ARCH]}" for node in allowed if {OS, ARCH} <= set(node.labels)})
@@ -63,22 +65,22 @@ def platforms_for(placement: str, nodes: tuple[Node, ...]) -> tuple[str, ...]:
 def _admits(said: Mapping[str, Any], node: Node) -> bool:
     if said.get("nodeName") not in (None, node.name):
         return False
-    if any(node.labels.get(str(key)) != str(value) for key, value in _mapping(said.get("nodeSelector")).items()):
+    if any(node.labels.get(str(key)) != str(value) for key, value in mapping(said.get("nodeSelector")).items()):
         return False
-    terms = _list(_mapping(said.get("required")).get("nodeSelectorTerms"))
-    if terms and not any(_fits(_mapping(term), node) for term in terms):
+    terms = array(mapping(said.get("required")).get("nodeSelectorTerms"))
+    if terms and not any(_fits(mapping(term), node) for term in terms):
         return False
-    return all(_tolerated(taint, _list(said.get("tolerations"))) for taint in node.taints)
+    return all(_tolerated(taint, array(said.get("tolerations"))) for taint in node.taints)
 
 
 def _fits(term: Mapping[str, Any], node: Node) -> bool:
-    demands = [(_mapping(one), node.labels) for one in _list(term.get("matchExpressions"))]
-    demands += [(_mapping(one), {"metadata.name": node.name}) for one in _list(term.get("matchFields"))]
+    demands = [(mapping(one), node.labels) for one in array(term.get("matchExpressions"))]
+    demands += [(mapping(one), {"metadata.name": node.name}) for one in array(term.get("matchFields"))]
     return bool(demands) and all(_holds(demand, labels) for demand, labels in demands)
 
 
 def _holds(demand: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    label, values = labels.get(str(demand.get("key"))), [str(value) for value in _list(demand.get("values"))]
+    label, values = labels.get(str(demand.get("key"))), [str(value) for value in array(demand.get("values"))]
     match demand.get("operator"):
         case "In":
             return label in values
@@ -102,17 +104,9 @@ def _tolerated(taint: tuple[str, str, str], tolerations: list[Any]) -> bool:
     key, value, effect = taint
     if effect not in ("NoSchedule", "NoExecute") or key.startswith(PASSING):
         return True
-    for one in map(_mapping, tolerations):
+    for one in map(mapping, tolerations):
         if one.get("effect") not in (None, "", effect) or one.get("key") not in (None, "", key):
             continue
         if one.get("operator") == "Exists" or (one.get("key") == key and (one.get("value") or "") == value):
             return True
     return False
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []

@@ -55,6 +55,11 @@ class PassedOver:
     ripe: datetime | None = None
 
 
+def sentence(message: str) -> str:
+    """What is said of a version that is passed over, as a sentence of its own."""
+    return f"{message[:1].upper()}{message[1:]}."
+
+
 def moved(terms: Terms, tag: str, digest: str) -> PassedOver | None:
     """The objection to a tag that names another digest than it did, where tags may not move."""
     if not terms.immutable:
