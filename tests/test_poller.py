@@ -18,7 +18,7 @@ from podpin.core.mirrors import Mirror
 from podpin.core.names import Key
 from podpin.core.policy.terms import PassedOver, Terms
 from podpin.core.reference import Repository
-from podpin.core.spec import (
+from podpin.core.spec.images import (
     Demand,
     DigestPolicy,
     NewestPolicy,

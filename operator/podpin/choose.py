@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from podpin.core.image import Facts
     from podpin.core.reference import Repository
-    from podpin.core.spec import ImageSpec
+    from podpin.core.spec.images import ImageSpec
 
 RUNNERS_UP: Final = 10
 SHOWN: Final = 20

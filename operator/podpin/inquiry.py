@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from podpin.core.keyring import Access
     from podpin.core.reference import Repository
-    from podpin.core.spec import Demand, Selection
+    from podpin.core.spec.images import Demand, Selection
 
 MOST_DATED_AT_ONCE: Final = 4
 """Into how many tags one look looks at a time to learn when they were built."""

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from podpin.core.mirrors import Mirror
     from podpin.core.names import Key
     from podpin.core.reference import Repository
-    from podpin.core.spec import Selection
+    from podpin.core.spec.images import Selection
 
 MOST_LOOKS: Final = 64
 """How many looks may be under way before hosts that have one already must wait."""

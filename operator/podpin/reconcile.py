@@ -29,7 +29,8 @@ from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_reposi
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
-from podpin.core.spec import ImageSpec, Problem, Spec, SpecInvalid, parse_spec, problem_of
+from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
+from podpin.core.spec.images import ImageSpec
 from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, owner_reference
@@ -479,7 +480,7 @@ class Reconciler:
 
     def _manifest(self, rollout: Rollout, spec: Spec, release: Release, intent: str) -> dict[str, Any]:
         owner = owner_reference(rollout.key.name, rollout.uid)
-        return BUILDERS[spec.workload.kind](rollout.key, owner, spec.workload, release, intent)
+        return BUILDERS[spec.kind](rollout.key, owner, spec.workload, release, intent)
 
     async def _tell(
         self, rollout: Rollout, status: Mapping[str, Any], stored: Mapping[str, Any], notices: Iterable[Notice]
@@ -561,7 +562,7 @@ def _wishes(
         {one.container: parse_pin(one.image) for one in rollout.status.stable.images} if rollout.status.stable else {}
     )
     wishes = {}
-    placement = placement_of(spec.workload.template)
+    placement = placement_of(spec.template)
     for image in spec.images:
         if image.policy.digest is not None:
             continue
@@ -602,7 +603,7 @@ def _named(rollout: Rollout, image: ImageSpec) -> tuple[tuple[str, str], ...]:
 
 def access_source(key: Key, spec: Spec) -> AccessSource:
     """Where the credentials of a rollout's registries come from."""
-    pod = spec.workload.template.get("spec") or {}
+    pod = spec.template.get("spec") or {}
     return AccessSource(
         namespace=key.namespace,
         pull_secrets=tuple(secret.name for secret in spec.registry.pull_secrets),

@@ -6,7 +6,7 @@ import random
 import time
 
 from podpin.core.policy import Choice, choose
-from podpin.core.spec import Policy, Selection, SemverPolicy
+from podpin.core.spec.images import Policy, Selection, SemverPolicy
 from tests.bench import figures
 
 TAGS = 10_000

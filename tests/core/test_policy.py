@@ -28,7 +28,7 @@ from podpin.core.policy import (
 from podpin.core.policy.promote import Source, promoted
 from podpin.core.policy.terms import PassedOver
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
-from podpin.core.spec import (
+from podpin.core.spec.images import (
     AlphabeticalPolicy,
     DigestPolicy,
     NewestPolicy,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podpin.core.spec import Demand
+from podpin.core.spec.images import Demand
 from podpin.core.trust import (
     Flaw,
     fallback_tag,

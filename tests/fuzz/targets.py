@@ -29,7 +29,7 @@ from podpin.core.policy.numeric import number
 from podpin.core.policy.terms import Terms, object_to
 from podpin.core.reference import ReferenceInvalid, parse_pin, parse_reference, parse_repository
 from podpin.core.semver import RangeInvalid, parse_range, parse_version
-from podpin.core.spec import NewestPolicy, Policy, Selection
+from podpin.core.spec.images import NewestPolicy, Policy, Selection
 from podpin.core.status import parse_status, render_status
 from podpin.core.trust import flaw_in, parse_bundle, parse_simple
 from podpin.errors import Invalid, Untrusted, Unverifiable

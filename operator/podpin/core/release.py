@@ -22,7 +22,8 @@ from typing import Any, Literal
 
 from podpin.core import names
 from podpin.core.reference import parse_pin
-from podpin.core.spec import ImageSpec, Spec
+from podpin.core.spec import Spec
+from podpin.core.spec.images import ImageSpec
 from podpin.core.times import read_time, write_time
 
 Images = tuple[tuple[str, str], ...]
@@ -64,7 +65,7 @@ def source_of(image: ImageSpec) -> str:
 
 def release_of(spec: Spec, images: Images) -> Release:
     """The release that this spec asks for with these pins."""
-    template = spec.workload.template
+    template = spec.template
     exact = {}
     for container, pin in images:
         parsed = parse_pin(pin)

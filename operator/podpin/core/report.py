@@ -332,8 +332,8 @@ def _running(spec: Spec, seen: Observation, settled: Settled, ready: int) -> Run
     if record is None or not record.images or settled.running is None:
         return None
     image = record.images[0][1]
-    if spec.workload.replicas is not None or seen.workload is None:
-        wanted = 1 if spec.workload.replicas is None else spec.workload.replicas
+    if spec.replicas is not None or seen.workload is None:
+        wanted = 1 if spec.replicas is None else spec.replicas
     else:
         wanted = seen.workload.replicas
     tried = candidate if settled.state is State.TRYING and candidate is not record else None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from podpin.core.spec import Demand
+    from podpin.core.spec.images import Demand
 
 BUNDLE_TYPES: Final = frozenset(
     {"application/vnd.dev.sigstore.bundle.v0.3+json", "application/vnd.dev.sigstore.bundle+json;version=0.3"}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from podpin.core import names
 from podpin.core.release import Images, Release, digest_of
-from podpin.core.spec import WorkloadSpec
+from podpin.core.spec.workload import WorkloadSpec
 
 DEFAULT_STRATEGY: Final = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
 """The stable Pods serve until new ones are ready: a bad image costs no request."""

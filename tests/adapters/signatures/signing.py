@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from tests.adapters.registry.scripted import IMAGE, INDEX, digest_of, image, reply
 
-from podpin.core.spec import Demand
+from podpin.core.spec.images import Demand
 from podpin.core.trust import pae
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from tests.adapters.signatures.signing import (
 
 from podpin.adapters.signatures import Verifier
 from podpin.core.keyring import Access
-from podpin.core.spec import Demand
+from podpin.core.spec.images import Demand
 from podpin.errors import Unverifiable
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from tests.adapters.signatures.signing import (
 from podpin.adapters.signatures import Verifier
 from podpin.adapters.signatures.discovery import MOST_BYTES
 from podpin.core.keyring import Access
-from podpin.core.spec import Demand
+from podpin.core.spec.images import Demand
 from podpin.errors import Denied, Unavailable, Unverifiable
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from podpin.adapters.signatures.keys import PublicKey
     from podpin.core.keyring import Access
     from podpin.core.reference import Repository
-    from podpin.core.spec import Demand, SigstoreDemand
+    from podpin.core.spec.images import Demand, SigstoreDemand
 
 MOST_PLATFORMS: Final = 64
 """Of how many manifests an index may consist whose platforms are to be signed; attestations count too."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-    from podpin.core.spec import SigstoreDemand
+    from podpin.core.spec.images import SigstoreDemand
 
 
 class Keyless:

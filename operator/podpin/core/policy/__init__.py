@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from podpin.core.spec import Policy, Selection
+    from podpin.core.spec.images import Policy, Selection
 
 __all__ = [
     "POLICIES",

@@ -14,7 +14,7 @@ from podpin.core.policy.order import best, keep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from podpin.core.spec import AlphabeticalPolicy
+    from podpin.core.spec.images import AlphabeticalPolicy
 
 NEEDS_TAGS: Final = True
 NEEDS_REGISTRY: Final = True

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podpin.core.policy.choice import NoMatch
-    from podpin.core.spec import DigestPolicy
+    from podpin.core.spec.images import DigestPolicy
 
 NEEDS_TAGS: Final = False
 NEEDS_REGISTRY: Final = False

@@ -16,7 +16,7 @@ from podpin.core.policy.order import best, keep
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from podpin.core.spec import NumericPolicy
+    from podpin.core.spec.images import NumericPolicy
 
 NEEDS_TAGS: Final = True
 NEEDS_REGISTRY: Final = True

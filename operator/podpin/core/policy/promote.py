@@ -22,7 +22,7 @@ from podpin.core.reference import ReferenceInvalid, parse_pin
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from podpin.core.spec import PromotePolicy
+    from podpin.core.spec.images import PromotePolicy
 
 NEEDS_TAGS: Final = False
 NEEDS_REGISTRY: Final = True

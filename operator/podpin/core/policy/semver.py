@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from podpin.core.semver import Key, Range
-    from podpin.core.spec import SemverPolicy
+    from podpin.core.spec.images import SemverPolicy
 
 NEEDS_TAGS: Final = True
 NEEDS_REGISTRY: Final = True

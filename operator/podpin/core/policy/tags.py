@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from podpin.core.spec import TagsSpec
+    from podpin.core.spec.images import TagsSpec
 
 PATTERN_MEMORY: Final = 1 << 20
 """Bytes that a compiled pattern may take: RE2 refuses what needs more."""

@@ -14,7 +14,7 @@ from podpin.core.duration import format_duration
 
 if TYPE_CHECKING:
     from podpin.core.image import Facts
-    from podpin.core.spec import Demand
+    from podpin.core.spec.images import Demand
 
 TOO_YOUNG: Final = "TooYoung"
 PLATFORM_MISSING: Final = "PlatformMissing"
