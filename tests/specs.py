@@ -70,7 +70,14 @@ def full() -> Json:
         "caSecret": {"name": "ca"},
     }
     spec["suspend"] = True
-    spec["rollout"] = {"progressDeadline": "1h", "bakeTime": "500ms"}
+    spec["rollout"] = {
+        "progressDeadline": "1h",
+        "bakeTime": "500ms",
+        "canary": {
+            "pause": False,
+            "steps": [{"replicas": 1, "bakeTime": "1m", "pause": True}, {"percent": 50, "pause": False}],
+        },
+    }
     spec["rollback"] = {"enabled": False}
     spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     spec["workload"]["minReadySeconds"] = 5
@@ -121,7 +128,7 @@ def _interval(text: object) -> Callable[[Json], object]:
     return lambda spec: spec.update(registry={"interval": text})
 
 
-def _rollout(**fields: str) -> Callable[[Json], object]:
+def _rollout(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec.update(rollout=fields)
 
 
@@ -163,6 +170,7 @@ _NO_CONTAINER: Final = (
     "the template needs at least one container: list them under containers, and check how that is spelt"
 )
 _VERIFY: Final = "spec.images[0].verify"
+_ONE_SIZE: Final = "canary needs exactly one of replicas, percent and steps"
 _ONE_DEMAND: Final = "an entry of verify needs either cosign or sigstore, and not both: several entries must all be met"
 _ONE_KEY: Final = "cosign needs either publicKey or publicKeySecret, and not both"
 _PEM: Final = "must be a public key in PEM, as in the file cosign.pub: -----BEGIN PUBLIC KEY----- and what follows"
@@ -305,6 +313,19 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a deadline of nothing", _rollout(progressDeadline="0s"), "spec.rollout.progressDeadline",
         "must be between 1s and 24h"),
     Bad("a bake time of two days", _rollout(bakeTime="48h"), "spec.rollout.bakeTime", "must be between 0s and 24h"),
+    Bad("a canary of no size", _rollout(canary={}), "spec.rollout.canary", _ONE_SIZE),
+    Bad("a canary of two sizes", _rollout(canary={"replicas": 1, "percent": 5}), "spec.rollout.canary", _ONE_SIZE),
+    Bad("a canary with a size and steps", _rollout(canary={"replicas": 1, "steps": [{"percent": 5}]}),
+        "spec.rollout.canary", _ONE_SIZE),
+    Bad("a canary with no steps", _rollout(canary={"steps": []}), "spec.rollout.canary", _ONE_SIZE),
+    Bad("a bake time beside steps", _rollout(canary={"bakeTime": "1m", "steps": [{"percent": 5}]}),
+        "spec.rollout.canary", "bakeTime and pause stand in each of the steps: leave them out beside steps"),
+    Bad("a step of no size", _rollout(canary={"steps": [{}]}), "spec.rollout.canary.steps[0]",
+        "a step of a canary needs either replicas or percent, and not both"),
+    Bad("nine steps", _rollout(canary={"steps": [{"percent": 5}] * 9}), "spec.rollout.canary.steps",
+        "must have at most 8 items", operator="should have at most 8 items"),
+    Bad("more than all", _rollout(canary={"percent": 101}), "spec.rollout.canary.percent",
+        "should be less than or equal to 100", operator="should be less than or equal to 100"),
     Bad("a deadline that no Pod could meet",
         lambda spec: (_rollout(progressDeadline="30s")(spec), _workload(minReadySeconds=30)(spec)), "spec",
         "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time"),

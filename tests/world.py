@@ -60,6 +60,8 @@ class World:
     has: dict[str, bool | Exception] = field(default_factory=dict)
     """Whether the registry has a digest."""
     mount_events: str | None = None
+    canary: Json | None = None
+    """The canary's Deployment."""
     others: dict[Key, Json] = field(default_factory=dict)
     """Other ImageRollouts, as the API server has them."""
 
@@ -118,9 +120,11 @@ class World:
         assert self.deployment is not None
         assert self.release is not None
         count = workload_of(self.deployment).replicas
-        self.pods = tuple(
+        beside = tuple(each for each in self.pods if each.canary)
+        mine = (
             self._pod(f"web-{nth}", container(running_since=self.now), ready_changed=self.now) for nth in range(count)
         )
+        self.pods = (*mine, *beside)
         self._observe(replicas=count, updatedReplicas=count, availableReplicas=count)
 
     def fail_to_start(self, *, why: str = "CrashLoopBackOff", message: str = "") -> None:
@@ -157,6 +161,41 @@ class World:
     def workload(self, key: Key) -> Workload | None:
         return workload_of(self.deployment) if self.deployment and not self.blind and self._is_ours() else None
 
+    def canary_of(self, key: Key) -> Workload | None:
+        return workload_of(self.canary) if self.canary else None
+
+    async def remove_canary(self, key: Key, uid: str) -> None:
+        await self._ask("remove_canary")
+        assert self.canary is not None
+        assert self.canary["metadata"]["uid"] == uid
+        self.canary, self.pods = None, tuple(each for each in self.pods if not each.canary)
+        self._wrote("remove canary")
+
+    def become_ready_beside(self) -> None:
+        """All Pods of the canary run and are ready since now, and the workload's are as they were."""
+        assert self.canary is not None
+        seen = workload_of(self.canary)
+        few = tuple(
+            replace(
+                pod("a", container(running_since=self.now), name=f"web-canary-{nth}", ready_changed=self.now),
+                release=seen.release or "",
+                canary=True,
+            )
+            for nth in range(seen.replicas)
+        )
+        self.pods = (*(each for each in self.pods if not each.canary), *few)
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas"), seen.replicas)
+        self.canary = self._stamped({**self.canary, "status": {"observedGeneration": seen.generation, **counts}})
+
+    def canary_fails(self) -> None:
+        """The canary's Pods crash; the workload's are as they were."""
+        self.become_ready_beside()
+        crashing = waiting("CrashLoopBackOff", restarts=3, last=run())
+        self.pods = tuple(
+            replace(each, ready=False, containers=(crashing,), ready_changed=each.created) if each.canary else each
+            for each in self.pods
+        )
+
     def _is_ours(self) -> bool:
         assert self.deployment is not None
         return "podpin.dev/rollout" in (self.deployment["metadata"].get("labels") or {})
@@ -180,9 +219,9 @@ class World:
         if what in self.fail:
             raise self.fail[what]
 
-    async def live_deployment(self, key: Key) -> Json | None:
+    async def live_deployment(self, key: Key, name: str | None = None) -> Json | None:
         await self._ask("live_deployment")
-        return copy.deepcopy(self.deployment)
+        return copy.deepcopy(self.canary if name == "web-canary" else self.deployment)
 
     async def confirm(self, key: Key, uid: str) -> None:
         await self._ask("confirm")
@@ -241,7 +280,8 @@ class World:
     async def apply_workload(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
         await self._ask("apply")
         wanted = copy.deepcopy(dict(manifest))
-        old = self.deployment
+        beside = wanted["metadata"]["name"] == "web-canary"
+        old = self.canary if beside else self.deployment
         if uid is not None and (old is None or old["metadata"]["uid"] != uid):
             raise Conflict("the uid is another one")
         for part in wanted["spec"]["template"]["spec"]["containers"]:
@@ -252,9 +292,12 @@ class World:
         known: Json = old["metadata"] if old else {"uid": f"d{self._version}", "generation": 0}
         metadata = {**known, **wanted["metadata"], "uid": known["uid"]}
         metadata["generation"] = known["generation"] + (not same)
-        self.deployment = self._stamped(
-            {**wanted, "metadata": metadata, "spec": spec, "status": (old or {}).get("status", {})}
-        )
+        body = self._stamped({**wanted, "metadata": metadata, "spec": spec, "status": (old or {}).get("status", {})})
+        if beside:
+            self.canary = body
+            self._wrote(f"canary {metadata['annotations']['podpin.dev/step']}")
+            return workload_of(body)
+        self.deployment = body
         now_runs = wanted["spec"]["template"]["metadata"]["labels"][LABEL_RELEASE]
         if not self.templates or self.templates[-1] != now_runs:
             self.templates.append(now_runs)
@@ -308,6 +351,7 @@ class _Cluster:
         self.apply, self.prune, self.write_status = world.apply_workload, world.prune, world.write_status
         self.announce, self.confirm, self.rollout = world.announce, world.confirm, world.other_rollout
         self.blind, self.refresh = world.trouble_of, world.refresh
+        self.canary, self.remove_canary = world.canary_of, world.remove_canary
 
 
 class Podpin:
@@ -341,6 +385,13 @@ class Podpin:
         assert self.world.rollout is not None
         conditions = self.world.rollout["status"]["conditions"]
         return next((each["status"], each["reason"]) for each in conditions if each["type"] == "Ready")
+
+    @property
+    def message(self) -> str:
+        """The message of the condition Ready."""
+        assert self.world.rollout is not None
+        conditions = self.world.rollout["status"]["conditions"]
+        return next(str(each["message"]) for each in conditions if each["type"] == "Ready")
 
 
 def later(world: World, seconds: float) -> None:

@@ -12,6 +12,7 @@ from podpin.core.transitions import TRANSITIONS, Effect, State
 
 STATES = {
     State.NOTHING: "No workload runs.",
+    State.CANARY: "The workload runs the stable release; a canary beside it runs a candidate, which is being judged.",
     State.TRYING: "The workload runs a candidate, which is being judged.",
     State.STEADY: "The workload runs the stable release, and nothing else is wanted.",
     State.HELD: "The workload runs the stable release although another one is wanted, which was rejected.",

@@ -15,7 +15,20 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
 from podpin.core import names, report
-from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
+from podpin.core.canary import on_trial
+from podpin.core.decision import (
+    Action,
+    Apply,
+    ApplyCanary,
+    Decision,
+    Judge,
+    Notice,
+    Prune,
+    RemoveCanary,
+    Requests,
+    Rollout,
+    Write,
+)
 from podpin.core.drift import differs
 from podpin.core.health import is_whole
 from podpin.core.keyring import Access
@@ -33,7 +46,7 @@ from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.spec.images import ImageSpec
 from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
-from podpin.core.workload import BUILDERS, owner_reference
+from podpin.core.workload import BUILDERS, canary, owner_reference
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
 from podpin.poller import AccessSource, Look, Poller, Wish
@@ -74,14 +87,17 @@ class Cluster(Protocol):
     def workload(self, key: Key) -> Workload | None:
         """The rollout's Deployment, as far as is known without asking."""
 
+    def canary(self, key: Key) -> Workload | None:
+        """The Deployment of the rollout's canary, as far as is known without asking."""
+
     def pods(self, key: Key) -> tuple[Pod, ...]:
         """The rollout's Pods, of all releases."""
 
     def records(self, key: Key) -> tuple[Record, ...]:
         """The records of the rollout's releases."""
 
-    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None:
-        """The Deployment of the rollout's name as it is now, whoever owns it."""
+    async def live_deployment(self, key: Key, name: str | None = None) -> Mapping[str, Any] | None:
+        """The Deployment of the rollout's name, or of another one, as it is now, whoever owns it."""
 
     async def confirm(self, key: Key, uid: str) -> None:
         """Make sure that an ImageRollout is there still; raises NotFound where it is gone or another one."""
@@ -111,6 +127,9 @@ class Cluster(Protocol):
 
     async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
         """Make the workload what the manifest says; `uid` is that of the one that was seen."""
+
+    async def remove_canary(self, key: Key, uid: str) -> None:
+        """Delete the canary of that uid."""
 
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
@@ -223,6 +242,7 @@ class Reconciler:
         seen = replace(
             await self._chosen(rollout, spec, memory),
             workload=self._cluster.workload(key),
+            canary=_owned(self._cluster.canary(key), rollout.uid),
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
         )
@@ -351,9 +371,10 @@ class Reconciler:
 
         Only while the release is on trial: what has its verdict is not judged again, whatever the answers.
         """
-        release = seen.workload.release if seen.workload else None
+        trial = on_trial(seen)
+        release = trial.workload.release if trial.workload else None
         record = next((record for record in seen.records if record.release == release), None)
-        pods = [pod for pod in seen.pods if pod.release == release and not pod.ready and not pod.deleting]
+        pods = [pod for pod in trial.pods if pod.release == release and not pod.ready and not pod.deleting]
         if not pods or (record is not None and record.verdict is not None):
             memory.answers = None
             return seen, None
@@ -452,6 +473,10 @@ class Reconciler:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
                         applied = await self._apply(rollout, action, whole)
                         status = report.with_workload(status, applied, key.name)
+                    case ApplyCanary():
+                        await self._apply_canary(rollout, action)
+                    case RemoveCanary(uid):
+                        await self._cluster.remove_canary(key, uid)
                     case Prune(id_):
                         await self._cluster.prune(key, id_)
                     case _:
@@ -478,6 +503,24 @@ class Reconciler:
         log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied
 
+    async def _apply_canary(self, rollout: Rollout, action: ApplyCanary) -> None:
+        assert isinstance(rollout.spec, Spec)
+        key, name = rollout.key, names.canary_name(rollout.key.name)
+        release = action.release or await self._cluster.release(key, action.id)
+        if release is None:
+            raise NotFound(f"The record of release {action.id} is gone, so its canary can't be made.")
+        live = await self._cluster.live_deployment(key, name) if action.uid is None else None
+        if live is not None and workload_of(live).owner != rollout.uid:
+            taken = f"a Deployment named {name} exists and is not this rollout's"
+            raise WorkloadRefused(action.intent, f"{taken}: rename the rollout, or delete that Deployment")
+        manifest = canary(key, owner_reference(key.name, rollout.uid), rollout.spec.workload, release, action)
+        try:
+            await self._cluster.apply(key, manifest, action.uid)
+        except Invalid as error:
+            raise WorkloadRefused(action.intent, str(error)) from error
+        told = f"step {action.step}, {action.replicas} Pods: {images_text(release.images)}"
+        log.info("%s: canary of release %s applied, %s", key, release.id, told)
+
     def _manifest(self, rollout: Rollout, spec: Spec, release: Release, intent: str) -> dict[str, Any]:
         owner = owner_reference(rollout.key.name, rollout.uid)
         return BUILDERS[spec.kind](rollout.key, owner, spec.workload, release, intent)
@@ -500,6 +543,10 @@ class Reconciler:
             )
 
 
+def _owned(workload: Workload | None, uid: str) -> Workload | None:
+    return workload if workload is not None and workload.owner == uid else None
+
+
 def rollout_of(body: Mapping[str, Any]) -> Rollout:
     """An ImageRollout as parsed from its API object. A spec that cannot be used becomes a Problem, no exception."""
     metadata = body["metadata"]
@@ -520,6 +567,7 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
             reconcile=annotations.get(names.REQUEST_RECONCILE),
             retry=annotations.get(names.REQUEST_RETRY),
             rollback_to=annotations.get(names.REQUEST_ROLLBACK),
+            approve=annotations.get(names.REQUEST_APPROVE),
         ),
         created=read_time(metadata.get("creationTimestamp")),
     )
@@ -527,8 +575,9 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
 
 def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | None:
     """When podpin last saw that the release that is rolled out was not whole yet; None if it never did."""
-    release = seen.workload.release if seen.workload else None
-    if release is not None and not is_whole(release, seen):
+    trial = on_trial(seen)
+    release = trial.workload.release if trial.workload else None
+    if release is not None and not is_whole(release, trial):
         memory.partial = (release, now)
     return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
 
@@ -645,6 +694,8 @@ def _resolution(look: Look | None) -> Resolution:
 
 def _rests_on_time(action: Action) -> bool:
     """A verdict because nothing has happened for a while, so it must be certain that nothing has."""
+    if isinstance(action, RemoveCanary) or (isinstance(action, ApplyCanary) and action.step > 1):
+        return True
     verdict = action.record.verdict if isinstance(action, Judge) else None
     return verdict is not None and (verdict.result == STABLE or verdict.reason in (DEADLINE_EXCEEDED, READINESS_LOST))
 

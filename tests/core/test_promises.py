@@ -269,4 +269,4 @@ TestPromises.settings = settings(max_examples=150, stateful_step_count=40, deadl
 
 
 def test_the_model_knows_all_states() -> None:
-    assert {state.value for state in State} == {"Nothing", "Trying", "Steady", "Held", "Failed"}
+    assert {state.value for state in State} == {"Nothing", "Canary", "Trying", "Steady", "Held", "Failed"}

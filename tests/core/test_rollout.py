@@ -12,7 +12,6 @@ from tests.builders import (
     at,
     container,
     digest,
-    images,
     pod,
     pods,
     record,
@@ -24,10 +23,11 @@ from tests.builders import (
     waiting,
     workload,
 )
+from tests.decisions import OTHER, ready_of, told
 
-from podpin.core.decision import Action, Apply, Decision, Judge, Prune, Requests, Rollout, Write
+from podpin.core.decision import Apply, Decision, Judge, Prune, Requests, Rollout, Write
 from podpin.core.observation import Observation, Resolved, Unresolved
-from podpin.core.release import release_of, source_of
+from podpin.core.release import source_of
 from podpin.core.rollout import decide
 from podpin.core.spec import Problem
 from podpin.core.status import CandidateStatus, ImageStatus, RequestsStatus, Status, WorkloadStatus
@@ -37,7 +37,6 @@ from podpin.core.workload import pod_template
 CRASHING = waiting("CrashLoopBackOff", restarts=2, last=run())
 SICK = (pod("b", CRASHING, name="web-b-0"), *pods("a"))
 NO_WAY_BACK = spec(rollback={"enabled": False})
-OTHER = spec(template={"metadata": {"labels": {"a": "b"}}})
 BY_REQUEST = record("b", "Rejected", 2)
 BY_REQUEST = BY_REQUEST.judged(BY_REQUEST.verdict and replace(BY_REQUEST.verdict, reason="RollbackRequested"))
 DOWN = Unresolved("RegistryUnavailable", "the registry does not answer")
@@ -147,30 +146,10 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.says)
 def test_decision(row: Row) -> None:
     decision = decide(row.rollout, row.seen, at(row.now))
-    assert [told(action, row.rollout) for action in decision.actions] == row.does
+    assert [told(action) for action in decision.actions] == row.does
     assert ready_of(decision.status) == row.ready
     if row.events is not None:
         assert [notice.reason for notice in decision.notices] == row.events
-
-
-def told(action: Action, one: Rollout) -> str:
-    names = {release_id(letter): letter for letter in "abce"}
-    names |= {release_of(OTHER, images(letter)).id: f"{letter}'" for letter in "abc"}
-    match action:
-        case Write(release, _):
-            return f"write {names[release.id]}"
-        case Judge(judged):
-            verdict = judged.verdict
-            word = "forgive" if verdict is None else {"Stable": "stable", "Rejected": "reject"}[verdict.result]
-            return f"{word} {names[judged.release]}"
-        case Apply(id=release):
-            return f"apply {names[release]}"
-        case Prune(release):
-            return f"prune {names[release]}"
-
-
-def ready_of(status: Status) -> str:
-    return next((f"{one.status} {one.reason}" for one in status.conditions if one.type == "Ready"), "")
 
 
 def decision(one: Rollout, world: Observation, now: float = 13) -> Decision:

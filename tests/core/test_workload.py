@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.builders import digest, images, spec
 
+from podpin.core.decision import ApplyCanary
 from podpin.core.names import Key
 from podpin.core.reference import parse_pin
 from podpin.core.release import release_of
@@ -20,6 +21,7 @@ from podpin.core.spec import Spec, parse_spec
 from podpin.core.workload import (
     BUILDERS,
     DEFAULT_STRATEGY,
+    canary,
     deployment,
     intent_of,
     owner_reference,
@@ -177,3 +179,22 @@ def test_never_is_a_managed_container_without_a_digest(names: list[str], init: l
     images_of = {each["name"]: each.get("image") for each in (*made["containers"], *made["initContainers"])}
     assert {name: images_of[name] for name in managed} == dict.fromkeys(managed, f"web:1@{digest('a')}")
     assert images_of.keys() == {*names, *early}
+
+
+def test_a_canary_is_the_workload_with_few_pods_and_labels_of_its_own() -> None:
+    case = read(GOLDEN / "whole.yaml")
+    wish = parse_spec(case["spec"])
+    release = release_of(wish, tuple(case["images"].items()))
+    made = canary(WEB, OWNER, wish.workload, release, ApplyCanary(release.id, release, "i1", None, 2, 3))
+    usual = deployment(WEB, OWNER, wish.workload, release, "i1")
+    track = {"podpin.dev/track": "canary"}
+    usual["metadata"]["name"] = "web-canary"
+    usual["metadata"]["annotations"]["podpin.dev/step"] = "2/3"
+    for labels in (
+        usual["metadata"]["labels"],
+        usual["spec"]["selector"]["matchLabels"],
+        usual["spec"]["template"]["metadata"]["labels"],
+    ):
+        labels.update(track)
+    usual["spec"] |= {"replicas": 3, "strategy": {"type": "Recreate"}}
+    assert made == usual

@@ -136,6 +136,13 @@ class Story:
         rollout.ask(reconcile="2")
         rollout.wait("1.2.0 to be rejected", lambda status: status.get("rejected"))
         rollout.wait_healthy("web:1.1.0" + self.digest("web", "1.1.0"))
+        self.push("web", "1.3.0")
+        self.cluster.kubectl(
+            "patch", "imagerollout", "web", "-n", NAMESPACE, "--type=merge", "-p",
+            json.dumps({"spec": {"rollout": {"canary": {"replicas": 1}}}}),
+        )  # fmt: skip
+        rollout.ask(reconcile="3")
+        rollout.wait_healthy("web:1.3.0" + self.digest("web", "1.3.0"))
 
     def go_back_to_a_record_that_cannot_be_read(self) -> None:
         """Something that podpin counts on is not there: it then asks whether the ImageRollout itself still is."""

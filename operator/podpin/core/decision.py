@@ -23,6 +23,7 @@ class Requests:
     reconcile: str | None = None
     retry: str | None = None
     rollback_to: str | None = None
+    approve: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,34 @@ class Apply:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyCanary:
+    """Make the canary run a release with so many Pods. `release` is None where its template is in the record."""
+
+    id: str
+    release: Release | None
+    intent: str
+    uid: str | None
+    """The uid of the canary that is seen there, or None where there is none."""
+    step: int
+    """The step's number, from 1."""
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCanary:
+    """Take the canary away."""
+
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Delete the record of a release that nothing will go back to."""
 
     release: str
 
 
-Action = Write | Judge | Apply | Prune
+Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Prune
 
 
 @dataclass(frozen=True, slots=True)

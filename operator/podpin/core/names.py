@@ -27,6 +27,12 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 ANNOTATION_INTENT: Final = f"{GROUP}/intent"
 """On the workload: a hash of what podpin last wanted it to be."""
+LABEL_TRACK: Final = f"{GROUP}/track"
+"""On the Pods of a canary and on its Deployment: `canary`. The other Pods have no such label."""
+CANARY: Final = "canary"
+
+ANNOTATION_STEP: Final = f"{GROUP}/step"
+"""On a canary: which step it takes and with how many Pods, as in `1/2`."""
 ANNOTATION_IMAGES: Final = f"{GROUP}/images"
 """On a release record: its pins, a JSON object from container to pin."""
 ANNOTATION_SPEC: Final = f"{GROUP}/spec"
@@ -40,6 +46,7 @@ ANNOTATION_REQUEST: Final = f"{GROUP}/request"
 
 REQUEST_RECONCILE: Final = f"{GROUP}/reconcile"
 REQUEST_RETRY: Final = f"{GROUP}/retry"
+REQUEST_APPROVE: Final = f"{GROUP}/approve"
 REQUEST_ROLLBACK: Final = f"{GROUP}/rollback-to"
 """On the ImageRollout, written by people: requests, each handled once."""
 PROMOTE_TO: Final = f"{GROUP}/promote-to"
@@ -60,6 +67,11 @@ class Key(NamedTuple):
 def workload_name(rollout: str) -> str:
     """The name of the Deployment that runs the rollout."""
     return rollout
+
+
+def canary_name(rollout: str) -> str:
+    """The name of the Deployment that runs a canary."""
+    return f"{rollout}-{CANARY}"
 
 
 def record_name(rollout: str, release: str) -> str:

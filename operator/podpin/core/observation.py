@@ -6,6 +6,7 @@ of them stays cheap. Reading is total: a field that is missing or odd becomes No
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -82,6 +83,8 @@ class Pod:
     gated: bool = False
     """The Pod has readiness gates: others than the kubelet have a say in Ready."""
     containers: tuple[Container, ...] = ()
+    canary: bool = False
+    """It is one of the few by which a release is tried beside the stable one."""
     trouble: str | None = None
     """What the Pod's events say of a volume that can't be mounted, where podpin had reason to read them."""
 
@@ -112,6 +115,8 @@ class Workload:
     """Somebody has paused it: its controller does not move it on."""
     drifted: bool = False
     """Somebody changed a field that podpin applied."""
+    step: tuple[int, int] | None = None
+    """Of a canary: the number of the step that it takes, from 1, and how many Pods it was given for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ class Observation:
     looked: bool = True
     """The look at the registry that was asked for has come back (true where none was asked for)."""
     workload: Workload | None = None
+    canary: Workload | None = None
+    """The Deployment that runs a few Pods of a new release beside the workload."""
     pods: tuple[Pod, ...] = ()
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
@@ -195,6 +202,7 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
             default=timedelta(0),
         ),
         gated=bool(spec.get("readinessGates")),
+        canary=_text(_get(metadata, "labels"), names.LABEL_TRACK) == names.CANARY,
         containers=(
             *(
                 _container(one, written, init=_text(one, "name") not in sidecars)
@@ -271,7 +279,13 @@ def workload_of(raw: Mapping[str, Any]) -> Workload:
         available=_count(status, "availableReplicas"),
         not_created=failing[0] if failing else None,
         paused=spec.get("paused") is True,
+        step=_step(_text(_get(metadata, "annotations"), names.ANNOTATION_STEP)),
     )
+
+
+def _step(text: str) -> tuple[int, int] | None:
+    match = re.fullmatch("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text, re.ASCII)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _get(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

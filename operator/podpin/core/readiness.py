@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from podpin.core.decision import Notice
-from podpin.core.health import Baking, Blocked, Health, Idle, Waiting
+from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.release import Record, Release, images_text
 from podpin.core.signals import PULL_TROUBLES, had_been_ready
@@ -26,6 +26,7 @@ GRACE: Final = timedelta(seconds=10)
 REASONS: Final[Mapping[str, str]] = {
     "RolledOut": "The wanted release runs and is stable.",
     "Progressing": "A release is being tried. The stable one serves until it is ready.",
+    "AwaitingApproval": "A person must approve of what comes next; the message has the annotation for it.",
     "RollingBack": "A release was rejected, and the stable one is coming back.",
     "RolledBack": "The stable release runs; the wanted one was rejected and is not tried again. Push a fixed image, "
     "change the spec, or annotate podpin.dev/retry.",
@@ -62,6 +63,10 @@ class Settled:
     superseded: tuple[str, ...]
     requests: RequestsStatus | None
     notices: tuple[Notice, ...]
+    trial: str | None = None
+    """The release that is judged: the canary's, or the running one."""
+    awaits: bool = False
+    """A person must approve of what comes after the canary's step."""
     refusal: RefusedStatus | None = None
     """What the API server has refused and is still wanted."""
 
@@ -83,13 +88,15 @@ def say_of(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Sa
     running = settled.records.get(settled.running or "")
     name = f"release {settled.running}"
     if spec.suspend:
-        proven = settled.state in (State.STEADY, State.HELD) and _serves(seen, settled.running)
+        proven = settled.state in (State.STEADY, State.HELD, State.CANARY) and _serves(seen, settled.running)
         return Say(
             "True" if proven else "Unknown",
             "Suspended",
             f"suspended by spec.suspend; {name} is left as it is" if running else "suspended by spec.suspend",
         )
     match settled.state:
+        case State.CANARY:
+            return _say_canary(spec, seen, settled, now)
         case State.TRYING:
             return _say_trying(settled, images_text(running.images) if running else "")
         case State.FAILED:
@@ -137,6 +144,40 @@ def _say_trying(settled: Settled, images: str) -> Say:
         case Baking(until):
             return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True, recheck_at=until)
     return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True)
+
+
+def _say_canary(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
+    """The stable release serves untouched; what the canary is at comes second to how that does."""
+    record, told = settled.records.get(settled.trial or ""), settled.candidate.canary if settled.candidate else None
+    images = images_text(record.images) if record else ""
+    steps = f", step {told.step} of {told.of}" if told and told.of > 1 else ""
+    pods = f"{told.replicas} Pod{'s' if told.replicas > 1 else ''}" if told else "its Pods"
+    trying = f"trying release {settled.trial} ({images}) by canary with {pods}{steps}"
+    serves = f"; release {settled.running} serves"
+    if short := _short(spec, seen, settled.running or "", now):
+        return Say("False", "Degraded", f"{trying}{serves}; but {short}", recheck_at=_trial_ends(settled))
+    if isinstance(settled.health, Healthy) and settled.awaits and told is not None:
+        how = f"annotate podpin.dev/approve={settled.trial}/{told.step} to let it go on"
+        return Say("True", "AwaitingApproval", f"{trying}: it is healthy and awaits approval: {how}{serves}")
+    match settled.health:
+        case Blocked(finding):
+            message = f"{trying}: held up by the cluster, not by the release: {finding.message}{serves}"
+            return Say("Unknown", finding.reason, message, reconciling=True)
+        case Waiting(_, finding) if finding is not None:
+            reason = finding.reason if finding.reason in PULL_TROUBLES else "Progressing"
+            message = f"{trying}: {finding.message}{serves}"
+            return Say("Unknown", reason, message, reconciling=True, recheck_at=_trial_ends(settled))
+    return Say("Unknown", "Progressing", f"{trying}{serves}", reconciling=True, recheck_at=_trial_ends(settled))
+
+
+def _trial_ends(settled: Settled) -> datetime | None:
+    """When there will be more to go by about what is tried, though nothing happens."""
+    match settled.health:
+        case Waiting(deadline, _):
+            return deadline
+        case Baking(until):
+            return until
+    return None
 
 
 def _say_nothing(seen: Observation, settled: Settled) -> Say:

@@ -70,7 +70,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         message = f"{REFUSED}: {settled.refusal.message}"
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
-    images = _images(spec, seen, old, now, trying=settled.state is State.TRYING)
+    images = _images(spec, seen, old, now, trying=settled.state in (State.TRYING, State.CANARY))
     resolved = _resolved(rollout, seen, images)
     told = (resolved, _verified(rollout, spec, seen, images))
     if say.ready == "True" and resolved is not None and resolved.reason != "Resolved":
@@ -319,7 +319,7 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
         return 0, 0
     if settled.state is State.TRYING and old.replicas is not None and not is_complete(workload):
         return old.replicas, old.ready_replicas or 0
-    if settled.state in (State.STEADY, State.HELD) and settled.running is not None:
+    if settled.state in (State.STEADY, State.HELD, State.CANARY) and settled.running is not None:
         pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.is_over]
         return len(pods), sum(pod.ready for pod in pods)
     return min(workload.total, workload.replicas), min(workload.available, workload.replicas)
@@ -327,7 +327,7 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
 
 def _running(spec: Spec, seen: Observation, settled: Settled, ready: int) -> RunningStatus | None:
     """What serves: the stable release until another one is proven, or what was left running for want of one."""
-    candidate = settled.records.get(settled.running or "")
+    candidate = settled.records.get(settled.trial or "")
     record = candidate if settled.state is State.FAILED else settled.stable or candidate
     if record is None or not record.images or settled.running is None:
         return None
@@ -336,7 +336,7 @@ def _running(spec: Spec, seen: Observation, settled: Settled, ready: int) -> Run
         wanted = 1 if spec.replicas is None else spec.replicas
     else:
         wanted = seen.workload.replicas
-    tried = candidate if settled.state is State.TRYING and candidate is not record else None
+    tried = candidate if settled.state in (State.TRYING, State.CANARY) and candidate is not record else None
     return RunningStatus(
         image=image_text(image),
         digest=short(parse_pin(image).digest),

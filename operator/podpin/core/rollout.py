@@ -8,21 +8,35 @@ half-way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from podpin.core import report
-from podpin.core.decision import Action, Apply, Decision, Judge, Notice, Prune, Requests, Rollout, Write
+from podpin.core.canary import Step, apart, canary_intent, on_trial, steps_of
+from podpin.core.decision import (
+    Action,
+    Apply,
+    ApplyCanary,
+    Decision,
+    Judge,
+    Notice,
+    Prune,
+    RemoveCanary,
+    Requests,
+    Rollout,
+    Write,
+)
 from podpin.core.health import Blocked, Health, Idle, Terms, assess, progress_at
-from podpin.core.observation import Observation, Resolved
+from podpin.core.observation import Observation, Resolved, Workload
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
 from podpin.core.release import Record, Release, release_of, source_of
 from podpin.core.spec import Problem, Spec
-from podpin.core.status import CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
-from podpin.core.transitions import State, World, order_of, settle, state_of, target_of
+from podpin.core.status import CanaryStatus, CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
+from podpin.core.transitions import ASKED, State, World, awaits_approval, order_of, settle, state_of, target_of
 from podpin.core.workload import intent_of
 
 KEPT_STABLE: Final = 10
@@ -45,8 +59,10 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     rollout = _caught_up(rollout, rollout.spec, seen, now)
     assert isinstance(rollout.spec, Spec)
     wanted = wanted_release(rollout, rollout.spec, seen)
-    candidate = _clocked(rollout, seen, now)
     records = {record.release: record for record in seen.records}
+    canary = _canary_of(seen, records)
+    trial = on_trial(seen if canary else replace(seen, canary=None))
+    candidate = _clocked(rollout, trial, now)
     # A retry may ask for another choice: it is obeyed when the registry has been looked at for it.
     retry = _token(rollout, "retry", rollout.requests.retry, seen) if seen.looked else None
     refusal = rollout.status.refused if retry is None else None
@@ -54,19 +70,26 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         running=workload.release if workload else None,
         records=records,
         # What the API server has refused counts as not wanted: what runs is judged as if nobody had asked for it.
-        wanted=None if wanted and _intent(rollout.spec, wanted, records) in _refused(refusal) else wanted,
+        wanted=None if wanted and _is_refused(rollout.spec, wanted, records, seen, refusal) else wanted,
         health=None,
         way_back=rollout.spec.rollback.enabled,
         retry=retry,
         rollback_to=_token(rollout, "rollback-to", rollout.requests.rollback_to, seen),
         now=now,
         started=candidate.started_at,
+        canary=canary,
+        step=seen.canary.step[0] if canary and seen.canary and seen.canary.step else 1,
+        steps=len(steps_of(rollout.spec)) if canary or _has_room(seen) else 0,
+        pauses=frozenset(nth for nth, step in enumerate(steps_of(rollout.spec), 1) if step.pause),
+        approved=_approved_step(rollout, canary),
     )
-    before = replace(before, health=_health(rollout.spec, seen, candidate, before.stable, now))
+    before = replace(before, health=_health(rollout.spec, trial, candidate, before, now))
     world = before if rollout.spec.suspend else _answer(settle(before), before)
     world = _adopt(world, wanted)
     wished = _actions(rollout.spec, seen, before, world)
-    actions = tuple(one for one in wished if not (isinstance(one, Apply) and one.intent in _refused(refusal)))
+    actions = tuple(
+        one for one in wished if not (isinstance(one, Apply | ApplyCanary) and one.intent in _refused(refusal))
+    )
     if workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions):
         message = "Somebody changed fields of the Deployment that are podpin's; they were put back"
         world = world.say(Notice("Warning", "DriftCorrected", message))
@@ -77,13 +100,15 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         records=world.records,
         wanted=wanted,
         health=world.health,
-        candidate=_candidate(world, rollout, candidate, seen, now),
+        candidate=_candidate(world, rollout, candidate, seen, trial, now),
+        trial=world.trial,
+        awaits=awaits_approval(world),
         superseded=world.superseded,
         requests=_handled(rollout, seen, wanted),
         notices=world.notices,
         refusal=refusal if before.wanted is not wanted or actions != wished else None,
     )
-    told = report.tell(rollout, rollout.spec, seen, settled, now)
+    told = report.tell(rollout, rollout.spec, apart(seen), settled, now)
     return replace(told, actions=actions)
 
 
@@ -92,6 +117,39 @@ def _intent(spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
     return intent_of(
         spec.workload, release.id, record.images if record else release.images, record.retried if record else None
     )
+
+
+def _is_refused(
+    spec: Spec, wanted: Release, records: Mapping[str, Record], seen: Observation, refusal: RefusedStatus | None
+) -> bool:
+    """Whether the API server has refused this release, be it for the workload or for the canary before it."""
+    refused = _refused(refusal)
+    if _intent(spec, wanted, records) in refused:
+        return True
+    first = next(iter(steps_of(spec)), None)
+    if first is None or seen.workload is None:
+        return False
+    record = records.get(wanted.id)
+    images, retried = (record.images, record.retried) if record else (wanted.images, None)
+    return canary_intent(wanted.id, images, retried, 1, first.size(seen.workload.replicas)) in refused
+
+
+def _canary_of(seen: Observation, records: Mapping[str, Record]) -> str | None:
+    """The release that the canary tries; None where it tries none any more, or none that is on record."""
+    running, canary = seen.workload.release if seen.workload else None, seen.canary
+    record = records.get(canary.release or "") if canary else None
+    return None if record is None or record.is_rejected or record.release == running else record.release
+
+
+def _approved_step(rollout: Rollout, canary: str | None) -> int:
+    """The step of this release's canary that the annotation approves of, as in `RELEASE/1`; 0 for none."""
+    release, _slash, step = (rollout.requests.approve or "").partition("/")
+    return int(step) if release == canary and re.fullmatch("[1-9][0-9]?", step, re.ASCII) else 0
+
+
+def _has_room(seen: Observation) -> bool:
+    """There are Pods beside which a canary could stand."""
+    return seen.workload is not None and seen.workload.replicas > 0
 
 
 def _refused(refusal: RefusedStatus | None) -> tuple[str, ...]:
@@ -162,19 +220,22 @@ def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -
     return replace(rollout, status=rollout.status.model_copy(update={"images": images}))
 
 
-def _health(
-    spec: Spec, seen: Observation, candidate: CandidateStatus, stable: Record | None, now: datetime
-) -> Health | None:
-    workload = seen.workload
+def _health(spec: Spec, trial: Observation, candidate: CandidateStatus, world: World, now: datetime) -> Health | None:
+    workload, steps = trial.workload, steps_of(spec)
     if workload is None or workload.release is None:
         return None
-    terms = Terms(spec.rollout.progress_deadline, spec.rollout.bake_time)
-    return assess(workload.release, seen, terms, candidate.clock_from, now, stable.release if stable else None)
+    bake, stable = spec.rollout.bake_time, world.stable
+    if world.canary is not None and steps:
+        bake = steps[min(world.step, len(steps)) - 1].bake
+        began = candidate.canary.since if candidate.canary and candidate.canary.step == world.step else now
+        trial = replace(trial, partial_at=max(trial.partial_at or began, began))
+    terms = Terms(spec.rollout.progress_deadline, bake)
+    return assess(workload.release, trial, terms, candidate.clock_from, now, stable.release if stable else None)
 
 
-def _clocked(rollout: Rollout, seen: Observation, now: datetime) -> CandidateStatus:
+def _clocked(rollout: Rollout, trial: Observation, now: datetime) -> CandidateStatus:
     """The candidate's clock as it would go on from now: moved on by the time for which it stood still."""
-    running = seen.workload.release if seen.workload else None
+    running = trial.workload.release if trial.workload else None
     candidate = rollout.status.candidate
     if candidate is None or candidate.release != running:
         return CandidateStatus(release=running or "", images=(), started_at=now, clock_from=now)
@@ -185,24 +246,51 @@ def _clocked(rollout: Rollout, seen: Observation, now: datetime) -> CandidateSta
 
 
 def _candidate(
-    world: World, rollout: Rollout, clocked: CandidateStatus, seen: Observation, now: datetime
+    world: World, rollout: Rollout, clocked: CandidateStatus, seen: Observation, trial: Observation, now: datetime
 ) -> CandidateStatus | None:
     """The candidate as it is to stand in status, its clock stopped where the cause does not lie in the release."""
-    if state_of(world) is not State.TRYING or world.running is None:
+    if state_of(world) not in (State.TRYING, State.CANARY) or world.trial is None:
         return None
-    record, stored = world.record(world.running), rollout.status.candidate
+    record, stored = world.record(world.trial), rollout.status.candidate
     images = report.pinned(record.images if record else ())
-    if clocked.release != world.running:
-        return CandidateStatus(release=world.running, images=images, started_at=now, clock_from=now)
     assert isinstance(rollout.spec, Spec)
+    canary = _canary_status(world, rollout.spec, clocked, seen, now)
+    if clocked.release != world.trial or (canary and canary.since) != (clocked.canary and clocked.canary.since):
+        # Each step, and the workload's turn after them, has the whole deadline to itself.
+        started = clocked.started_at if clocked.release == world.trial else now
+        return CandidateStatus(release=world.trial, images=images, started_at=started, clock_from=now, canary=canary)
+    clocked = clocked.model_copy(update={"canary": canary})
     if not rollout.spec.suspend and not isinstance(world.health, Blocked | Idle):
         return clocked.model_copy(update={"images": images})
-    if stored is not None and stored.release == world.running and stored.paused_since is not None:
+    if stored is not None and stored.release == world.trial and stored.paused_since is not None:
         return stored
-    pods = [pod for pod in seen.pods if pod.release == world.running and not pod.deleting]
+    pods = [pod for pod in trial.pods if pod.release == world.trial and not pod.deleting]
     return clocked.model_copy(
         update={"images": images, "clock_from": progress_at(pods, clocked.clock_from), "paused_since": now}
     )
+
+
+def _canary_status(
+    world: World, spec: Spec, clocked: CandidateStatus, seen: Observation, now: datetime
+) -> CanaryStatus | None:
+    """How far the canary has come; a step begins when it is first told of."""
+    if state_of(world) is not State.CANARY or not (steps := steps_of(spec)):
+        return None
+    known = clocked.canary if clocked.release == world.canary else None
+    since = known.since if known is not None and known.step == world.step else now
+    return CanaryStatus(step=world.step, of=len(steps), replicas=_size(world, steps, seen), since=since)
+
+
+def _size(world: World, steps: tuple[Step, ...], seen: Observation) -> int:
+    """How many Pods the canary has in its step: as many as it was given when the step began."""
+    canary = seen.canary
+    if (
+        canary is not None
+        and canary.step is not None
+        and (canary.release, canary.step[0]) == (world.canary, world.step)
+    ):
+        return canary.step[1]
+    return steps[min(world.step, len(steps)) - 1].size(seen.workload.replicas if seen.workload else 1)
 
 
 def _token(rollout: Rollout, kind: str, value: str | None, seen: Observation) -> str | None:
@@ -288,14 +376,43 @@ def _actions(spec: Spec, seen: Observation, before: World, world: World) -> tupl
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
             whole = replace(wanted, images=running.images, retried=running.retried) if wanted else None
             actions.append(Apply(running.release, whole, intent, workload.uid if workload else None))
+    if not spec.suspend:
+        actions.extend(_canary_actions(spec, seen, world))
     actions.extend(Prune(record.release) for record in _surplus(world))
     return tuple(actions)
+
+
+def _canary_actions(spec: Spec, seen: Observation, world: World) -> Iterator[Action]:
+    """Make the canary what it is to be; one that has done its part, or failed, goes."""
+    canary, steps = seen.canary, steps_of(spec)
+    record = world.record(world.canary)
+    if record is not None and steps:
+        size = _size(world, steps, seen)
+        intent = canary_intent(record.release, record.images, record.retried, world.step, size)
+        if canary is None or canary.intent != intent or canary.replicas != size:
+            wanted = world.wanted if world.wanted is not None and world.wanted.id == record.release else None
+            whole = replace(wanted, images=record.images, retried=record.retried) if wanted else None
+            yield ApplyCanary(record.release, whole, intent, canary.uid if canary else None, world.step, size)
+    elif canary is not None and not _is_left(world, canary):
+        yield RemoveCanary(canary.uid)
+
+
+def _is_left(world: World, canary: Workload) -> bool:
+    """A canary that failed stays where there is to be no way back, as long as its release is wanted."""
+    record = world.record(canary.release)
+    failed = record is not None and record.is_rejected and record.verdict is not None and record.verdict.reason != ASKED
+    return failed and not world.way_back and world.wanted is not None and world.wanted.id == canary.release
 
 
 def _surplus(world: World) -> list[Record]:
     """The records that nothing will go back to: never the stable one, nor those that run or are wanted."""
     stable = world.stable
-    needed = {world.running, world.wanted.id if world.wanted else None, stable.release if stable else None}
+    needed = {
+        world.running,
+        world.canary,
+        world.wanted.id if world.wanted else None,
+        stable.release if stable else None,
+    }
     spare = [record for record in world.records.values() if record.release not in needed]
     proven = sorted((record for record in spare if record.is_stable), key=order_of, reverse=True)
     rejected = sorted((record for record in spare if record.is_rejected), key=order_of, reverse=True)

@@ -115,6 +115,19 @@ class ReleaseStatus(Part):
     """Since when it has counted as stable."""
 
 
+class CanaryStatus(Part):
+    """How far the canary has come."""
+
+    step: int
+    """Which step it takes, from 1."""
+    of: int
+    """How many steps there are."""
+    replicas: int
+    """How many Pods it has in this step."""
+    since: MicroTime
+    """When the step began."""
+
+
 class CandidateStatus(Part):
     """The release that is being tried."""
 
@@ -128,6 +141,8 @@ class CandidateStatus(Part):
     """From when its progress deadline is counted: its last progress."""
     paused_since: MicroTime | None = None
     """Since when that clock has stood still, because the cause lies in the cluster and not in the release."""
+    canary: CanaryStatus | None = None
+    """Its canary, while it is tried beside the stable release."""
 
 
 class RejectedStatus(Part):

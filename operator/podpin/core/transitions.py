@@ -1,6 +1,6 @@
 """The heart: from what the user wants and what podpin saw to what is to be done. Pure and total.
 
-Theory of operation. A rollout is in one of five states, and the state is never stored: it is read off the world each
+Theory of operation. A rollout is in one of six states, and the state is never stored: it is read off the world each
 time, from which release the workload runs and from the verdicts in the releases' records. So a crash loses no state,
 and a restored backup is in the state that it shows. TRANSITIONS says, for each state, which signals it heeds, where
 they lead and what happens on the way; a signal that a state does not name is nothing to it. The order of SIGNALS is
@@ -35,6 +35,7 @@ class State(StrEnum):
     """Where a rollout stands."""
 
     NOTHING = "Nothing"  # no workload
+    CANARY = "Canary"  # it runs the stable release, and a canary beside it runs a candidate
     TRYING = "Trying"  # the workload runs a candidate
     STEADY = "Steady"  # it runs the stable release, and nothing else is wanted
     HELD = "Held"  # it runs the stable release although another is wanted, which was rejected
@@ -47,6 +48,9 @@ class Signal(StrEnum):
     ROLLBACK_ASKED = "rollback asked for"
     RETRY_ASKED = "retry asked for"
     PROVEN = "proven healthy"
+    STEP_DONE = "canary step done"
+    CANARY_PROVEN = "canary proven healthy"
+    NEW_CANARY = "new release wanted, by canary first"
     NEW_RELEASE = "new release wanted"
     STABLE_WANTED = "stable wanted"
     REJECTED_WANTED = "rejected wanted"
@@ -67,6 +71,16 @@ class World:
     rollback_to: str | None
     now: datetime
     started: datetime
+    canary: str | None = None
+    """The release that a canary tries beside the running one."""
+    step: int = 0
+    """Which step the canary takes, from 1."""
+    steps: int = 0
+    """How many steps a new release takes by canary before it takes the workload over: none where it goes straight."""
+    approved: int = 0
+    """The step of the canary that a person has approved of; those before it are so as well."""
+    pauses: frozenset[int] = frozenset()
+    """The steps after which a person must approve."""
     superseded: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     written: tuple[str, ...] = field(default=())
@@ -77,6 +91,11 @@ class World:
         """The release to go back to: the newest proven one."""
         proven = [record for record in self.records.values() if record.is_stable]
         return max(proven, key=order_of, default=None)
+
+    @property
+    def trial(self) -> str | None:
+        """The release that is judged: the canary's, where there is one, or else the running one."""
+        return self.canary or self.running
 
     def record(self, release: str | None) -> Record | None:
         """The record of a release, if it has one."""
@@ -116,6 +135,8 @@ def state_of(world: World) -> State:
         return State.FAILED
     if stable is None or stable.release != world.running:
         return State.TRYING
+    if world.canary is not None:
+        return State.CANARY
     wanted = world.record(world.wanted.id) if world.wanted else None
     return State.HELD if wanted is not None and wanted.is_rejected else State.STEADY
 
@@ -124,7 +145,10 @@ def state_of(world: World) -> State:
 
 
 def _rollback_asked(world: World) -> bool:
-    return world.rollback_to is not None and target_of(world) not in (None, world.running)
+    if world.rollback_to is None:
+        return False
+    target = target_of(world)
+    return target is not None and (target != world.running or world.canary is not None)
 
 
 def _retry_asked(world: World) -> bool:
@@ -132,8 +156,14 @@ def _retry_asked(world: World) -> bool:
     return world.retry is not None and wanted is not None and wanted.is_rejected
 
 
+def _new_canary(world: World) -> bool:
+    stable = world.stable
+    by_canary = world.steps > 0 and stable is not None and stable.release == world.running
+    return by_canary and _new_release(world)
+
+
 def _new_release(world: World) -> bool:
-    if world.wanted is None or world.wanted.id == world.running:
+    if world.wanted is None or world.wanted.id in (world.running, world.canary):
         return False
     record, stable = world.record(world.wanted.id), world.stable
     return not (record and record.is_rejected) and not (stable and stable.release == world.wanted.id)
@@ -141,15 +171,17 @@ def _new_release(world: World) -> bool:
 
 def _stable_wanted(world: World) -> bool:
     stable = world.stable
-    if stable is None or stable.release == world.running:
+    if stable is None or (stable.release == world.running and world.canary is None):
         return False
     return world.running is None if world.wanted is None else world.wanted.id == stable.release
 
 
 def _rejected_wanted(world: World) -> bool:
     stable, wanted = world.stable, world.record(world.wanted.id) if world.wanted else None
-    if stable is None or stable.release == world.running or wanted is None or not wanted.is_rejected:
+    if stable is None or wanted is None or not wanted.is_rejected:
         return False
+    if stable.release == world.running:
+        return world.canary is not None
     return world.running is None or _may_leave(world)
 
 
@@ -158,6 +190,23 @@ def _proven(world: World) -> bool:
     if record is None or (record.is_rejected and world.stable is not None and _may_leave(world)):
         return False  # on its way back already, but for podpin's death in between
     return isinstance(world.health, Healthy)
+
+
+def _step_done(world: World) -> bool:
+    return world.step < world.steps and _step_proven(world)
+
+
+def _canary_proven(world: World) -> bool:
+    return world.steps == 0 or (world.step >= world.steps and _step_proven(world))
+
+
+def _step_proven(world: World) -> bool:
+    return isinstance(world.health, Healthy) and not awaits_approval(world)
+
+
+def awaits_approval(world: World) -> bool:
+    """Whether a person must approve of what comes after the canary's step."""
+    return world.step in world.pauses and world.approved < world.step
 
 
 def _may_leave(world: World) -> bool:
@@ -176,16 +225,19 @@ def _failed_for_good(world: World) -> bool:
 
 
 def _is_failing(world: World) -> bool:
-    return isinstance(world.health, Failing) and world.record(world.running) is not None
+    return isinstance(world.health, Failing) and world.record(world.trial) is not None
 
 
 SIGNALS: Final[Mapping[Signal, Callable[[World], bool]]] = {
     Signal.ROLLBACK_ASKED: _rollback_asked,  # people come first
     Signal.RETRY_ASKED: _retry_asked,
     Signal.PROVEN: _proven,  # before the newer release: what has been proven stays a place to go back to
+    Signal.NEW_CANARY: _new_canary,
     Signal.NEW_RELEASE: _new_release,  # before a failure: what is no longer wanted is not blamed any more
     Signal.STABLE_WANTED: _stable_wanted,
     Signal.REJECTED_WANTED: _rejected_wanted,
+    Signal.STEP_DONE: _step_done,
+    Signal.CANARY_PROVEN: _canary_proven,
     Signal.FAILED: _failed,
     Signal.FAILED_FOR_GOOD: _failed_for_good,
 }
@@ -196,17 +248,53 @@ SIGNALS: Final[Mapping[Signal, Callable[[World], bool]]] = {
 
 def _start(world: World) -> World:
     """Let the wanted release run, on record."""
+    world, wanted = _on_record(world)
+    world = world.say(Notice("Normal", "Progressing", f"Trying release {wanted.id}: {images_text(wanted.images)}"))
+    return replace(world, running=wanted.id, canary=None, health=None, started=world.now)
+
+
+def _start_canary(world: World) -> World:
+    """Let a canary try the wanted release, on record."""
+    world, wanted = _on_record(world)
+    told = f"Trying release {wanted.id} by canary: {images_text(wanted.images)}"
+    world = world.say(Notice("Normal", "Progressing", told))
+    return replace(world, canary=wanted.id, step=1, health=None, started=world.now)
+
+
+def _on_record(world: World) -> tuple[World, Release]:
     wanted = world.wanted
     assert wanted is not None
     if wanted.id not in world.records:
         world = world.with_record(Record(release=wanted.id, spec_hash=wanted.spec_hash, images=wanted.images))
-    world = world.say(Notice("Normal", "Progressing", f"Trying release {wanted.id}: {images_text(wanted.images)}"))
-    return replace(world, running=wanted.id, health=None, started=world.now)
+    return world, wanted
+
+
+def _advance(world: World) -> World:
+    """Let the canary take its next step."""
+    told = f"Step {world.step} of the canary of release {world.canary} is done; step {world.step + 1} begins"
+    return replace(world.say(Notice("Normal", "StepDone", told)), step=world.step + 1, health=None)
+
+
+def _promote(world: World) -> World:
+    """The canary has done its part: the workload takes its release over, and is judged in its turn."""
+    assert world.canary is not None
+    if world.steps:
+        told = f"The canary of release {world.canary} proved healthy; the release rolls out"
+    else:
+        told = f"Release {world.canary} is tried without a canary any more; it rolls out"
+    world = world.say(Notice("Normal", "Promoted", told))
+    return replace(world, running=world.canary, canary=None, health=None)
+
+
+def _withdraw(world: World) -> World:
+    """Take the canary away; the stable release has served all the time."""
+    told = f"The canary of release {world.canary} is taken away; release {world.running} serves as before"
+    return replace(world.say(Notice("Normal", "RolledBack", told)), canary=None, health=None)
 
 
 def _supersede(world: World) -> World:
     """Give up a candidate that nobody wants any more, without a verdict."""
-    record = world.record(world.running)
+    record = world.record(world.trial)
     if record is None or record.verdict is not None:
         return world
     return replace(world, superseded=(*world.superseded, record.release))
@@ -237,12 +325,17 @@ def _prove(world: World) -> World:
 
 def _reject(world: World) -> World:
     """The candidate failed: remember it, with its reason."""
-    assert world.running is not None
+    trial = world.trial
+    assert trial is not None
     assert isinstance(world.health, Failing)
     finding = world.health.finding
-    running = world.running
-    world = world.judge(running, world.verdict(REJECTED, finding))
-    return replace(world.say(_rejection(world.records[running], finding)), health=None)
+    world = world.judge(trial, world.verdict(REJECTED, finding))
+    return replace(world.say(_rejection(world.records[trial], finding)), health=None)
+
+
+def _stop(world: World) -> World:
+    """The canary is no trial any more; it is left as it is."""
+    return replace(world, canary=None)
 
 
 def _rejection(record: Record, finding: Finding) -> Notice:
@@ -261,7 +354,7 @@ def _obey(world: World) -> World:
     """A person asks to go back: what runs is rejected by request, and the release asked for is stable anew."""
     target, request = target_of(world), world.rollback_to
     assert target is not None
-    left = world.running
+    left = world.trial
     others = [record for record in world.records.values() if record.is_stable and record.release != left]
     # Only the last of the verdicts says that the request is obeyed: after a death before it, it is obeyed once more.
     if max(others, key=order_of).release != target:
@@ -270,7 +363,8 @@ def _obey(world: World) -> World:
         finding, record = Finding(ASKED, f"a person asked to go back to release {target}"), world.record(left)
         world = world.judge(left, world.verdict(REJECTED, finding), request)
         world = world.say(_rejection(record, finding)) if record is not None else world
-    return replace(_return(world), rollback_to=None)
+    world = _withdraw(world) if world.canary is not None and target == world.running else _return(world)
+    return replace(world, canary=None, rollback_to=None)
 
 
 def target_of(world: World) -> str | None:
@@ -278,7 +372,7 @@ def target_of(world: World) -> str | None:
     asked = (world.rollback_to or "").partition("=")[2]
     proven = sorted((record for record in world.records.values() if record.is_stable), key=order_of, reverse=True)
     if asked == "previous":
-        return next((record.release for record in proven if record.release != world.running), None)
+        return next((record.release for record in proven if record.release != world.trial), None)
     return next((record.release for record in proven if record.release == asked), None)
 
 
@@ -291,6 +385,17 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, tuple[State, tuple[Effect, ...
         Signal.STABLE_WANTED: (State.STEADY, (_return,)),
         Signal.REJECTED_WANTED: (State.HELD, (_return,)),
     },
+    State.CANARY: {
+        Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.NEW_CANARY: (State.CANARY, (_supersede, _start_canary)),
+        Signal.NEW_RELEASE: (State.TRYING, (_supersede, _start)),
+        Signal.STABLE_WANTED: (State.STEADY, (_supersede, _withdraw)),
+        Signal.REJECTED_WANTED: (State.HELD, (_supersede, _withdraw)),
+        Signal.STEP_DONE: (State.CANARY, (_advance,)),
+        Signal.CANARY_PROVEN: (State.TRYING, (_promote,)),
+        Signal.FAILED: (State.HELD, (_reject, _withdraw)),
+        Signal.FAILED_FOR_GOOD: (State.HELD, (_reject, _stop)),
+    },
     State.TRYING: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
         Signal.NEW_RELEASE: (State.TRYING, (_supersede, _start)),
@@ -302,11 +407,13 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, tuple[State, tuple[Effect, ...
     },
     State.STEADY: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.NEW_CANARY: (State.CANARY, (_start_canary,)),
         Signal.NEW_RELEASE: (State.TRYING, (_start,)),
     },
     State.HELD: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
-        Signal.RETRY_ASKED: (State.TRYING, (_forgive, _start)),
+        Signal.RETRY_ASKED: (State.STEADY, (_forgive,)),
+        Signal.NEW_CANARY: (State.CANARY, (_start_canary,)),
         Signal.NEW_RELEASE: (State.TRYING, (_start,)),
     },
     State.FAILED: {

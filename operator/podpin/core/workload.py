@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from podpin.core import names
+from podpin.core.decision import ApplyCanary
 from podpin.core.release import Images, Release, digest_of
 from podpin.core.spec.workload import WorkloadSpec
 
@@ -76,6 +77,26 @@ def deployment(
         body["spec"]["replicas"] = spec.replicas
     if spec.min_ready_seconds:
         body["spec"]["minReadySeconds"] = spec.min_ready_seconds
+    return body
+
+
+def canary(
+    key: names.Key,
+    owner: Mapping[str, Any],
+    spec: WorkloadSpec,
+    release: Release,
+    apply: ApplyCanary,
+) -> dict[str, Any]:
+    """The Deployment of a canary: the release's Pods as the workload would have them, few, and with a label more."""
+    body = deployment(key, owner, spec, release, apply.intent)
+    mark = {names.LABEL_TRACK: names.CANARY}
+    body["metadata"]["name"] = names.canary_name(key.name)
+    body["metadata"]["annotations"][names.ANNOTATION_STEP] = f"{apply.step}/{apply.replicas}"
+    body["metadata"]["labels"].update(mark)
+    body["spec"]["selector"]["matchLabels"].update(mark)
+    body["spec"]["template"]["metadata"]["labels"].update(mark)
+    body["spec"]["strategy"] = {"type": "Recreate"}
+    body["spec"]["replicas"] = apply.replicas
     return body
 
 

@@ -31,7 +31,7 @@ from podpin.core.placement import Node, node_of, platforms_for
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Denied, Invalid, NotFound, PodpinError
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 NOT_SET_UP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
@@ -93,13 +93,14 @@ class Cluster:
 
     async def refresh(self, key: Key) -> None:
         """Read a rollout's Deployment and Pods anew: a watch may be silent, or behind, without anybody knowing."""
-        await asyncio.gather(self._renew_deployment(key), self._renew_pods(key))
+        deployments = [names.workload_name(key.name)] + ([names.canary_name(key.name)] if self.canary(key) else [])
+        await asyncio.gather(*(self._renew_deployment(key, name) for name in deployments), self._renew_pods(key))
 
-    async def _renew_deployment(self, key: Key) -> None:
+    async def _renew_deployment(self, key: Key, name: str) -> None:
         mirror = self._mine(self._deployments, key)
-        raw = await self.live_deployment(key)
+        raw = await self.live_deployment(key, name)
         if raw is None:
-            mirror.drop(key.namespace, names.workload_name(key.name))
+            mirror.drop(key.namespace, name)
         else:
             mirror.put(raw)
 
@@ -127,10 +128,15 @@ class Cluster:
         """The records of the rollout's releases."""
         return tuple(self._mine(self._records, key).of(key))
 
-    async def live_deployment(self, key: Key) -> Mapping[str, Any] | None:
-        """The Deployment of the rollout's name as it is now, whoever owns it, or None."""
+    def canary(self, key: Key) -> Workload | None:
+        """The Deployment of the rollout's canary, as far as the mirror knows."""
+        found: Workload | None = self._mine(self._deployments, key).named(key, names.canary_name(key.name))
+        return found
+
+    async def live_deployment(self, key: Key, name: str | None = None) -> Mapping[str, Any] | None:
+        """The Deployment of the rollout's name, or of another one, as it is now, whoever owns it, or None."""
         try:
-            return await self.api.request("GET", _deployment(key))
+            return await self.api.request("GET", _deployment(key, name))
         except NotFound:
             return None
 
@@ -291,14 +297,23 @@ class Cluster:
 
         Raises Conflict where the workload that was seen is another one by now.
         """
+        name = manifest["metadata"]["name"]
         if uid and "replicas" not in manifest["spec"]:
             await self._keep_replicas(key, uid)
         body = {**manifest, "metadata": {**manifest["metadata"], **({"uid": uid} if uid else {})}}
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        raw = await self.api.request("PATCH", _deployment(key), query=query, body=body, kind=APPLY)
+        raw = await self.api.request("PATCH", _deployment(key, name), query=query, body=body, kind=APPLY)
         workload = self._mine(self._deployments, key).put(raw)
         assert isinstance(workload, Workload)
         return workload
+
+    async def remove_canary(self, key: Key, uid: str) -> None:
+        """Delete the Deployment of a canary, and its Pods with it, unless it is another one by now, or gone."""
+        name = names.canary_name(key.name)
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        with contextlib.suppress(NotFound, Conflict):
+            await self.api.request("DELETE", _deployment(key, name), body=body)
+        self._mine(self._deployments, key).drop(key.namespace, name)
 
     async def _keep_replicas(self, key: Key, uid: str) -> None:
         """Hand the number of replicas over before it is left out: what nobody applies any more falls back to 1.
@@ -412,8 +427,8 @@ def _rollout(key: Key) -> str:
     return _path(f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}", names.KIND, key.name)
 
 
-def _deployment(key: Key) -> str:
-    name = names.workload_name(key.name)
+def _deployment(key: Key, name: str | None = None) -> str:
+    name = name or names.workload_name(key.name)
     return _path(f"/apis/apps/v1/namespaces/{key.namespace}/deployments", "Deployment", name)
 
 

@@ -3,9 +3,69 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar, Final
 
-from podpin.core.schema import Part, Span
+from pydantic import Field
+
+from podpin.core.schema import Part, Rule, Span
+
+MAX_STEPS: Final = 8
+
+Size = Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
+Percent = Annotated[int, Field(ge=1, le=100, json_schema_extra={"format": "int32"})]
+BakeTime = Annotated[timedelta, Span("0s", "24h")]
+
+
+class CanaryStep(Part):
+    """One step of a canary: how many Pods, and for how long."""
+
+    replicas: Size | None = None
+    """How many Pods the canary has, from 1 to 1000."""
+    percent: Percent | None = None
+    """How many Pods the canary has, in percent of those of the workload when the step begins; rounded up, so that there
+    is always one."""
+    bake_time: BakeTime | None = None
+    """How long every Pod of the canary must stay ready, without a restart, up to 24h; left out, rollout.bakeTime."""
+    pause: bool = False
+    """Wait, once the step is done, for the annotation podpin.dev/approve=RELEASE/STEP."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "has(self.replicas) != has(self.percent)",
+            "a step of a canary needs either replicas or percent, and not both",
+            lambda step: (step.replicas is None) != (step.percent is None),
+        ),
+    )
+
+
+class CanarySpec(Part):
+    """A few Pods of the new version beside the stable ones, which are not touched before these have proven healthy:
+    either one step, by replicas or percent, or several."""
+
+    replicas: Size | None = None
+    """How many Pods the canary has, from 1 to 1000."""
+    percent: Percent | None = None
+    """How many Pods the canary has, in percent of those of the workload when it begins; rounded up."""
+    bake_time: BakeTime | None = None
+    """How long every Pod of the canary must stay ready, without a restart, up to 24h; left out, rollout.bakeTime."""
+    pause: bool = False
+    """Wait, once the canary has proven healthy, for the annotation podpin.dev/approve=RELEASE/1."""
+    steps: Annotated[tuple[CanaryStep, ...], Field(max_length=MAX_STEPS)] = ()
+    """Several steps, one after another, instead of replicas or percent."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "[has(self.replicas), has(self.percent), has(self.steps) && self.steps.size() > 0]"
+            ".filter(given, given).size() == 1",
+            "canary needs exactly one of replicas, percent and steps",
+            lambda canary: (canary.replicas is not None) + (canary.percent is not None) + bool(canary.steps) == 1,
+        ),
+        Rule(
+            "!has(self.steps) || self.steps.size() == 0 || !(has(self.bakeTime) || (has(self.pause) && self.pause))",
+            "bakeTime and pause stand in each of the steps: leave them out beside steps",
+            lambda canary: not canary.steps or not (canary.bake_time is not None or canary.pause),
+        ),
+    )
 
 
 class RolloutSpec(Part):
@@ -15,6 +75,8 @@ class RolloutSpec(Part):
     """How long the new version may make no progress before it is rejected, from 1s to 24h."""
     bake_time: Annotated[timedelta, Span("0s", "24h")] = timedelta(seconds=30)
     """How long every replica must stay ready, without a restart, before the new version is stable; up to 24h."""
+    canary: CanarySpec | None = None
+    """Try a new version with a few Pods first; left out, it takes the place of the stable one Pod by Pod."""
 
 
 class RollbackSpec(Part):
