@@ -11,7 +11,7 @@ CRD := crds/imagerollouts.podpin.dev.yaml
 export CLUSTER ?= local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt check test test-unit test-cluster binaries demo bench fuzz crds diagram run image \
+.PHONY: help setup fmt check test test-unit test-cluster binaries demo bench fuzz simulate crds diagram run image \
         cluster-up cluster-down cluster-shell clean
 
 help: ## this list
@@ -59,6 +59,9 @@ bench: $(READY) ## what podpin costs and how fast it is, beside its budgets and 
 fuzz: $(READY) ## what strangers write and podpin reads, fuzzed (SECONDS=60 for each target)
 	@$(RUN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --group fuzz
 	$(RUN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
+simulate: $(READY) ## podpin in a cluster made of paper, in other weather each time (STEPS=1000000 ARGS="--seed 7")
+	$(RUN)/python -m tests.simulation --steps $(or $(STEPS),1000000) $(ARGS)
 
 crds: $(READY) ## write crds/ from the models
 	$(RUN)/python -m podpin.crd > $(CRD)
