@@ -91,6 +91,13 @@ def full() -> Json:
     return spec
 
 
+def adopting(**fields: object) -> Json:
+    """A spec with nothing wrong that takes over a workload which exists."""
+    spec = good()
+    del spec["workload"]
+    return spec | {"targetRef": _TARGET | fields}
+
+
 REPOSITORIES: Final = (
     "web", "shop/web", "localhost/web", "localhost:5000/web", "registry.example.com/a/b/c", "Registry.Example.com/web",
     "10.0.0.1:5000/web", "[fd00::1]:5000/web", "a.b/c--d/e__f/g.h", "1/2",
@@ -152,6 +159,12 @@ def _metadata(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec["workload"]["template"]["metadata"].update(fields)
 
 
+def _target(**fields: object) -> Callable[[Json], object]:
+    return lambda spec: (spec.pop("workload"), spec.update(targetRef=_TARGET | fields))
+
+
+_TARGET: Final[Json] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+_EITHER: Final = "give exactly one of workload, which podpin makes, and targetRef, a workload that exists"
 _IMAGE: Final = "spec.images[0]"
 _REPOSITORY: Final = "spec.images[0].repository"
 _POLICY: Final = "spec.images[0].policy"
@@ -336,7 +349,16 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a pull secret named twice", lambda spec: spec.update(registry={"pullSecrets": [{"name": "a"}, {"name": "a"}]}),
         "spec.registry.pullSecrets", "Duplicate value", operator="has two entries for the name 'a'; keep one"),
     # workload
-    Bad("no workload", lambda spec: spec.pop("workload"), "spec.workload", "Required value", operator="must be given"),
+    Bad("neither a workload nor a target", lambda spec: spec.pop("workload"), "spec", _EITHER),
+    Bad("a workload and a target", lambda spec: spec.update(targetRef=_TARGET), "spec", _EITHER),
+    Bad("a canary beside a target", lambda spec: (_target()(spec), spec.update(rollout={"canary": {"replicas": 1}})),
+        "spec", "rollout.canary needs workload: beside the workload of targetRef podpin makes no Pods"),
+    Bad("a target of a kind that podpin does not know", _target(kind="ReplicaSet"), "spec.targetRef.kind",
+        'supported values: "Deployment"', operator="input should be 'Deployment'"),
+    Bad("a target of a group that podpin does not know", _target(apiVersion="apps/v2"), "spec.targetRef.apiVersion",
+        'supported values: "apps/v1"', operator="input should be 'apps/v1'"),
+    Bad("a target that no object can be called", _target(name="Web"), "spec.targetRef.name",
+        "must be the name of an object"),
     Bad("a kind that podpin does not make", _workload(kind="StatefulSet"), "spec.workload.kind",
         'supported values: "Deployment"', operator="input should be 'Deployment'"),
     Bad("negative replicas", _workload(replicas=-1), "spec.workload.replicas",

@@ -228,7 +228,7 @@ async def test_a_death_after_any_write_leads_to_the_same_end_without_a_second_ro
 async def test_writes_that_fail_are_made_good_by_the_next_look() -> None:
     """Each kind of write is refused once; nothing is lost, and nothing is done twice."""
     wanted = outcome(await live_through(None))
-    for method in ("write_record", "judge", "apply", "write_status", "release", "live_deployment"):
+    for method in ("write_record", "judge", "apply", "write_status", "release", "live_workload"):
         world = World()
         podpin = Podpin(world)
         for _, happens in story():
@@ -458,7 +458,7 @@ async def test_fields_that_podpin_does_not_set_are_left_to_others_and_compared_o
     world.edit_deployment(paused=True, revisionHistoryLimit=3)
     assert await podpin.settle() == []
     assert await podpin.settle() == []
-    assert world.asked["live_deployment"] == 1
+    assert world.asked["live_workload"] == 1
     assert (world.deployment or {})["spec"]["revisionHistoryLimit"] == 3
 
 
@@ -499,7 +499,7 @@ async def test_a_deployment_that_the_mirror_does_not_know_yet_is_asked_for_befor
     world, podpin = await proven()
     world.blind = True
     assert await podpin.settle() == []
-    assert world.asked["live_deployment"] >= 1
+    assert world.asked["live_workload"] >= 1
     assert world.templates == [A]
 
 
@@ -1241,7 +1241,7 @@ def test_credentials_come_from_where_the_spec_says(
     pod_spec: dict[str, Any], registry: dict[str, Any], wanted: AccessSource
 ) -> None:
     wish = spec(template={"spec": {"containers": [{"name": "app"}], **pod_spec}}, registry=registry)
-    assert access_source(WEB, wish) == wanted
+    assert access_source(WEB, wish, wish.template) == wanted
 
 
 def test_each_image_names_the_keys_that_it_is_verified_by() -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from podpin.core.keyring import Access
-from podpin.core.names import LABEL_RELEASE, Key
+from podpin.core.names import LABEL_RELEASE, Key, Place
 from podpin.core.observation import Pod, Workload, workload_of
 from podpin.core.release import (
     Record,
@@ -62,6 +62,8 @@ class World:
     mount_events: str | None = None
     canary: Json | None = None
     """The canary's Deployment."""
+    selected_pods: list[Json] = field(default_factory=list)
+    """The Pods that somebody else's workload selects, as the API server has them."""
     others: dict[Key, Json] = field(default_factory=dict)
     """Other ImageRollouts, as the API server has them."""
 
@@ -158,7 +160,7 @@ class World:
 
     # --- what podpin sees and does: the reconciler's port to the cluster
 
-    def workload(self, key: Key) -> Workload | None:
+    def workload(self, key: Key, place: Place) -> Workload | None:
         return workload_of(self.deployment) if self.deployment and not self.blind and self._is_ours() else None
 
     def canary_of(self, key: Key) -> Workload | None:
@@ -206,7 +208,7 @@ class World:
     def trouble_of(self, key: Key) -> str | None:
         return self.trouble
 
-    async def refresh(self, key: Key) -> None:
+    async def refresh(self, key: Key, place: Place) -> None:
         await self._ask("refresh")
         self.late = None
 
@@ -219,9 +221,13 @@ class World:
         if what in self.fail:
             raise self.fail[what]
 
-    async def live_deployment(self, key: Key, name: str | None = None) -> Json | None:
-        await self._ask("live_deployment")
-        return copy.deepcopy(self.canary if name == "web-canary" else self.deployment)
+    async def live_workload(self, key: Key, place: Place) -> Json | None:
+        await self._ask("live_workload")
+        return copy.deepcopy(self.canary if place.name == "web-canary" else self.deployment)
+
+    async def selected(self, key: Key, place: Place) -> list[Json]:
+        await self._ask("selected")
+        return copy.deepcopy(self.selected_pods)
 
     async def confirm(self, key: Key, uid: str) -> None:
         await self._ask("confirm")
@@ -304,6 +310,20 @@ class World:
         self._wrote(f"workload {now_runs}")
         return workload_of(self.deployment)
 
+    async def apply_pins(self, key: Key, manifest: Mapping[str, Any], uid: str) -> Workload:
+        await self._ask("apply_pins")
+        old = self.deployment
+        if old is None or old["metadata"]["uid"] != uid:
+            raise Conflict("the uid is another one")
+        made = _merged(old, {**manifest, "metadata": {**manifest["metadata"], "uid": uid}})
+        made["metadata"]["generation"] += made["spec"] != old["spec"]
+        self.deployment = self._stamped(made)
+        now_runs = made["spec"]["template"]["metadata"]["labels"][LABEL_RELEASE]
+        if not self.templates or self.templates[-1] != now_runs:
+            self.templates.append(now_runs)
+        self._wrote(f"workload {now_runs}")
+        return workload_of(self.deployment)
+
     async def prune(self, key: Key, release: str) -> None:
         await self._ask("prune")
         self.records.pop(release, None)
@@ -337,13 +357,24 @@ class World:
         self.forgotten.append(key)
 
 
+def _merged(old: Any, new: Any) -> Any:
+    """What a server-side apply makes of an object: maps are merged, and lists by the name of their entries."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{field: _merged(old.get(field), value) for field, value in new.items()}}
+    if isinstance(old, list) and isinstance(new, list) and all("name" in each for each in (*old, *new)):
+        named = {each["name"]: each for each in new}
+        kept = [_merged(each, named.pop(each["name"], each)) for each in old]
+        return [*kept, *named.values()]
+    return new
+
+
 class _Cluster:
     """The world by the names of the reconciler's port."""
 
     def __init__(self, world: World) -> None:
         self.workload, self.pods, self.records = world.workload, world.pods_of, world.records_of
-        self.live_deployment, self.release, self.mount_trouble = (
-            world.live_deployment,
+        self.live_workload, self.release, self.mount_trouble = (
+            world.live_workload,
             world.whole_release,
             world.mount_trouble,
         )
@@ -352,6 +383,7 @@ class _Cluster:
         self.announce, self.confirm, self.rollout = world.announce, world.confirm, world.other_rollout
         self.blind, self.refresh = world.trouble_of, world.refresh
         self.canary, self.remove_canary = world.canary_of, world.remove_canary
+        self.selected, self.apply_pins = world.selected, world.apply_pins
 
 
 class Podpin:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
-from podpin.core import names, report
+from podpin.core import adopted, names, report
 from podpin.core.canary import on_trial
 from podpin.core.decision import (
     Action,
@@ -32,7 +32,7 @@ from podpin.core.decision import (
 from podpin.core.drift import differs
 from podpin.core.health import is_whole
 from podpin.core.keyring import Access
-from podpin.core.names import Key
+from podpin.core.names import Key, Place
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
 from podpin.core.placement import placement_of
 from podpin.core.policy import Choice
@@ -81,11 +81,11 @@ class Cluster(Protocol):
     async def rollout(self, key: Key) -> Mapping[str, Any] | None:
         """An ImageRollout as it is now, or None where there is none."""
 
-    async def refresh(self, key: Key) -> None:
-        """Read a rollout's Deployment and Pods anew."""
+    async def refresh(self, key: Key, place: Place) -> None:
+        """Read a rollout's workload and Pods anew."""
 
-    def workload(self, key: Key) -> Workload | None:
-        """The rollout's Deployment, as far as is known without asking."""
+    def workload(self, key: Key, place: Place) -> Workload | None:
+        """The rollout's workload, as far as is known without asking."""
 
     def canary(self, key: Key) -> Workload | None:
         """The Deployment of the rollout's canary, as far as is known without asking."""
@@ -96,8 +96,11 @@ class Cluster(Protocol):
     def records(self, key: Key) -> tuple[Record, ...]:
         """The records of the rollout's releases."""
 
-    async def live_deployment(self, key: Key, name: str | None = None) -> Mapping[str, Any] | None:
-        """The Deployment of the rollout's name, or of another one, as it is now, whoever owns it."""
+    async def live_workload(self, key: Key, place: Place) -> Mapping[str, Any] | None:
+        """The workload in a place as it is now, whoever owns it."""
+
+    async def selected(self, key: Key, place: Place) -> Iterable[Mapping[str, Any]]:
+        """The Pods that the workload in a place selects, in full and as they are now."""
 
     async def confirm(self, key: Key, uid: str) -> None:
         """Make sure that an ImageRollout is there still; raises NotFound where it is gone or another one."""
@@ -126,7 +129,10 @@ class Cluster(Protocol):
         """Write a record's verdict, or take it back."""
 
     async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
-        """Make the workload what the manifest says; `uid` is that of the one that was seen."""
+        """Make podpin's own workload what the manifest says; `uid` is that of the one that was seen."""
+
+    async def apply_pins(self, key: Key, manifest: Mapping[str, Any], uid: str) -> Workload:
+        """Put the images into somebody else's workload, which was seen with that uid."""
 
     async def remove_canary(self, key: Key, uid: str) -> None:
         """Delete the canary of that uid."""
@@ -210,7 +216,8 @@ class Reconciler:
         now = self._clock()
         decision = decide(rollout, seen, now)
         if any(_rests_on_time(action) for action in decision.actions):
-            await self._cluster.refresh(key)
+            assert isinstance(rollout.spec, Spec), "nothing follows from a spec that cannot be used"
+            await self._cluster.refresh(key, rollout.spec.place(key.name))
             seen, recheck = await self._look(rollout)
             now = self._clock()
             decision = decide(rollout, seen, now)
@@ -239,25 +246,65 @@ class Reconciler:
             self._poller.forget(key)
             self._rollouts.follow(key, ())
             return Observation(records=self._cluster.records(key)), None
+        place, template = spec.place(key.name), spec.template
+        found: Workload | None = None
+        if spec.target_ref is not None:
+            found = self._cluster.workload(key, place) or await self._live(key, place)
+            if obstacle := await self._obstacle(rollout, spec, found):
+                self._poller.forget(key)
+                self._rollouts.follow(key, ())
+                return Observation(records=self._cluster.records(key), obstacle=obstacle), None
+            template = found.template if found else {}
         seen = replace(
-            await self._chosen(rollout, spec, memory),
-            workload=self._cluster.workload(key),
+            await self._chosen(rollout, spec, memory, template),
+            workload=self._cluster.workload(key, place) or found,
             canary=_owned(self._cluster.canary(key), rollout.uid),
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
         )
         if seen.workload is None:
-            live = await self._cluster.live_deployment(key)
-            seen = replace(seen, workload=workload_of(live) if live else None)
-            if live is None and rollout.status.workload is not None:
+            seen = replace(seen, workload=await self._live(key, place))
+            if seen.workload is None and rollout.status.workload is not None:
                 # Perhaps it went with the rollout itself, and the watch was blind at the time.
                 await self._cluster.confirm(key, rollout.uid)
-        if seen.workload is not None and seen.workload.owner == rollout.uid:
+        if seen.workload is not None and _is_ours(rollout, spec, seen.workload):
             seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
+        if spec.target_ref is not None:
+            seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
         seen = replace(seen, partial_at=_partial_at(seen, memory, now))
         return await self._questioned(rollout, spec, seen, memory, now)
 
-    async def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory) -> Observation:
+    async def _live(self, key: Key, place: Place) -> Workload | None:
+        live = await self._cluster.live_workload(key, place)
+        return workload_of(live, place.kind) if live else None
+
+    async def _obstacle(self, rollout: Rollout, spec: Spec, workload: Workload | None) -> Problem | None:
+        """Why podpin keeps its hands off the workload that spec.targetRef names, or None."""
+        claimant: Key | None = None
+        if workload is not None and workload.rollout != rollout.key.name:
+            claimant = await self._claimant(rollout, spec, workload)
+        return adopted.obstacle(rollout.key, spec, workload, claimant)
+
+    async def _claimant(self, rollout: Rollout, spec: Spec, workload: Workload) -> Key | None:
+        """Another rollout to which the workload belongs: by its label, or where nobody has it yet, an older one."""
+        if workload.rollout is not None:
+            other = Key(rollout.key.namespace, workload.rollout)
+            body = self._rollouts.get(other) or await self._cluster.rollout(other)
+            return other if body and adopted.wants(body, spec.place(rollout.key.name)) else None
+        bodies = [self._rollouts.get(key) for key in self._rollouts if key.namespace == rollout.key.namespace]
+        return adopted.first_of([body for body in bodies if body], rollout.key, spec.place(rollout.key.name))
+
+    async def _what_ran(self, rollout: Rollout, spec: Spec, seen: Observation) -> Release | None:
+        """What the workload runs, where images are about to take its place that podpin could not bring back."""
+        workload, wanted = seen.workload, wanted_release(rollout, spec, seen)
+        if workload is None or wanted is None or wanted.id == workload.release or spec.suspend:
+            return None
+        if not adopted.is_unknown(spec, workload, [one for one in seen.records if one.owner == rollout.uid]):
+            return None
+        pods = await self._cluster.selected(rollout.key, spec.place(rollout.key.name))
+        return adopted.what_ran(spec, workload, pods)
+
+    async def _chosen(self, rollout: Rollout, spec: Spec, memory: Memory, template: Mapping[str, Any]) -> Observation:
         """What the poller knows, and whether the look that somebody asked for has come back."""
         if spec.suspend:
             self._poller.forget(rollout.key)
@@ -265,7 +312,7 @@ class Reconciler:
             return Observation(images={image.container: None for image in spec.images})
         given = await self._promoted(rollout, spec, memory)
         anew = _choose_anew(rollout)
-        looks = self._poller.follow(rollout.key, _wishes(rollout, spec, given, anew=anew))
+        looks = self._poller.follow(rollout.key, _wishes(rollout, spec, template, given, anew=anew))
         asked, handled = rollout.requests.reconcile, rollout.status.requests and rollout.status.requests.reconcile
         looked = True
         if anew:
@@ -355,10 +402,10 @@ class Reconciler:
             if wanted and wanted.id == workload.release
             else await self._cluster.release(rollout.key, workload.release)
         )
-        live = await self._cluster.live_deployment(rollout.key)
+        live = await self._cluster.live_workload(rollout.key, spec.place(rollout.key.name))
         if release is None or live is None:
             return workload
-        manifest = self._manifest(rollout, spec, release, workload.intent or "")
+        manifest = self._manifest(rollout, spec, workload, release, workload.intent or "")
         if differs(manifest, live):
             return replace(workload, drifted=True)
         memory.generation = int(live["metadata"]["generation"])
@@ -393,7 +440,8 @@ class Reconciler:
                 except ReferenceInvalid:
                     continue
                 if pin.digest not in answers:
-                    answers[pin.digest] = (now, await self._is_gone(rollout.key, spec, pin))
+                    template = spec.template or (seen.workload.template if seen.workload else {})
+                    answers[pin.digest] = (now, await self._is_gone(access_source(rollout.key, spec, template), pin))
                 if answers[pin.digest][1]:
                     gone.add(pin.digest)
                 recheck = ASK_AGAIN
@@ -419,14 +467,14 @@ class Reconciler:
             log.info("%s: the events of Pod %s could not be read: %s", key, pod.name, error)
             return None
 
-    async def _is_gone(self, key: Key, spec: Spec, pin: Pin) -> bool | None:
+    async def _is_gone(self, source: AccessSource, pin: Pin) -> bool | None:
         """Whether the registry itself says that it has not got an image; None where it does not say."""
         try:
             async with asyncio.timeout(PATIENCE):
-                access = await load_access(self._cluster, access_source(key, spec))
+                access = await load_access(self._cluster, source)
                 return not await self._registry.exists(parse_repository(pin.repository), pin.digest, access)
         except (PodpinError, TimeoutError) as error:
-            log.info("%s: whether %s still exists could not be asked: %s", key, pin, error)
+            log.info("whether %s still exists could not be asked: %s", pin, error)
             return None
 
     # --- act
@@ -471,8 +519,8 @@ class Reconciler:
                         whole = action.release or await fetching[0]
                         if whole is None:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
-                        applied = await self._apply(rollout, action, whole)
-                        status = report.with_workload(status, applied, key.name)
+                        applied = await self._apply(rollout, seen.workload, action, whole)
+                        status = report.with_workload(status, applied, _place(rollout).name)
                     case ApplyCanary():
                         await self._apply_canary(rollout, action)
                     case RemoveCanary(uid):
@@ -485,18 +533,23 @@ class Reconciler:
             for task in fetching:
                 task.cancel()
         there = seen.workload
-        if applied is None and there is not None and there.owner == rollout.uid and not there.drifted:
+        ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
+        if applied is None and there is not None and ours and not there.drifted:
             # A status that lags behind, as when podpin died after its write, would cost a question at each start.
             known = status.workload
             if known is None or (known.uid, known.release, known.intent) != (there.uid, there.release, there.intent):
-                status = report.with_workload(status, there, key.name)
+                status = report.with_workload(status, there, _place(rollout).name)
         return status
 
-    async def _apply(self, rollout: Rollout, action: Apply, release: Release) -> Workload:
+    async def _apply(self, rollout: Rollout, there: Workload | None, action: Apply, release: Release) -> Workload:
         assert isinstance(rollout.spec, Spec)
-        manifest = self._manifest(rollout, rollout.spec, release, action.intent)
+        manifest = self._manifest(rollout, rollout.spec, there, release, action.intent)
         try:
-            applied = await self._cluster.apply(rollout.key, manifest, action.uid)
+            if rollout.spec.target_ref is not None:
+                assert action.uid is not None, "only a workload that is there is given images"
+                applied = await self._cluster.apply_pins(rollout.key, manifest, action.uid)
+            else:
+                applied = await self._cluster.apply(rollout.key, manifest, action.uid)
         except Invalid as error:
             raise WorkloadRefused(action.intent, str(error)) from error
         self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
@@ -509,7 +562,7 @@ class Reconciler:
         release = action.release or await self._cluster.release(key, action.id)
         if release is None:
             raise NotFound(f"The record of release {action.id} is gone, so its canary can't be made.")
-        live = await self._cluster.live_deployment(key, name) if action.uid is None else None
+        live = await self._cluster.live_workload(key, names.canary_place(key.name)) if action.uid is None else None
         if live is not None and workload_of(live).owner != rollout.uid:
             taken = f"a Deployment named {name} exists and is not this rollout's"
             raise WorkloadRefused(action.intent, f"{taken}: rename the rollout, or delete that Deployment")
@@ -521,7 +574,12 @@ class Reconciler:
         told = f"step {action.step}, {action.replicas} Pods: {images_text(release.images)}"
         log.info("%s: canary of release %s applied, %s", key, release.id, told)
 
-    def _manifest(self, rollout: Rollout, spec: Spec, release: Release, intent: str) -> dict[str, Any]:
+    def _manifest(
+        self, rollout: Rollout, spec: Spec, there: Workload | None, release: Release, intent: str
+    ) -> dict[str, Any]:
+        if spec.target_ref is not None:
+            assert there is not None, "only a workload that is there is given images"
+            return adopted.pins_of(rollout.key, spec, there, release, intent)
         owner = owner_reference(rollout.key.name, rollout.uid)
         return BUILDERS[spec.kind](rollout.key, owner, spec.workload, release, intent)
 
@@ -573,6 +631,18 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
     )
 
 
+def _place(rollout: Rollout) -> Place:
+    assert isinstance(rollout.spec, Spec)
+    return rollout.spec.place(rollout.key.name)
+
+
+def _is_ours(rollout: Rollout, spec: Spec, workload: Workload) -> bool:
+    """Whether podpin has made the workload for this rollout, or taken it over."""
+    if spec.target_ref is not None:
+        return adopted.holds(rollout.key.name, workload)
+    return workload.owner == rollout.uid
+
+
 def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | None:
     """When podpin last saw that the release that is rolled out was not whole yet; None if it never did."""
     trial = on_trial(seen)
@@ -602,16 +672,21 @@ def _by_container(pins: Iterable[PinnedImage]) -> dict[str, str]:
 
 
 def _wishes(
-    rollout: Rollout, spec: Spec, given: Mapping[str, Found | Failed | PassedOver], *, anew: bool
+    rollout: Rollout,
+    spec: Spec,
+    template: Mapping[str, Any],
+    given: Mapping[str, Found | Failed | PassedOver],
+    *,
+    anew: bool,
 ) -> dict[str, Wish]:
     """What the rollout follows, by container: all images but those whose digest the user has written."""
-    source = access_source(rollout.key, spec)
+    source = access_source(rollout.key, spec, template)
     last = {image.container: image for image in rollout.status.images}
     stable = (
         {one.container: parse_pin(one.image) for one in rollout.status.stable.images} if rollout.status.stable else {}
     )
     wishes = {}
-    placement = placement_of(spec.template)
+    placement = placement_of(template)
     for image in spec.images:
         if image.policy.digest is not None:
             continue
@@ -650,9 +725,9 @@ def _named(rollout: Rollout, image: ImageSpec) -> tuple[tuple[str, str], ...]:
     return tuple(dict.fromkeys((tag, digest) for tag, digest in there if tag is not None))
 
 
-def access_source(key: Key, spec: Spec) -> AccessSource:
-    """Where the credentials of a rollout's registries come from."""
-    pod = spec.template.get("spec") or {}
+def access_source(key: Key, spec: Spec, template: Mapping[str, Any]) -> AccessSource:
+    """Where the credentials of a rollout's registries come from; `template` is that of its Pods, whoever wrote it."""
+    pod = template.get("spec") or {}
     return AccessSource(
         namespace=key.namespace,
         pull_secrets=tuple(secret.name for secret in spec.registry.pull_secrets),

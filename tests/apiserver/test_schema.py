@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import statuses
 from tests.cluster.errors import ClusterError
-from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, full, good
+from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, adopting, full, good
 
 from podpin.core.status import parse_status, render_status
 
@@ -153,6 +153,19 @@ def test_what_cannot_change_says_so(
     spec = good()
     kubectl.apply(rollout({**spec, "workload": spec["workload"] | before}, name))
     assert says in refusal(kubectl, rollout({**spec, "workload": spec["workload"] | after}, name))
+
+
+@pytest.mark.parametrize(
+    ("after", "says"),
+    [
+        (adopting(name="other"), "spec.targetRef: Invalid value: targetRef cannot be changed"),
+        (good(), "workload and targetRef cannot take each other's place later"),
+    ],
+    ids=["another target", "a workload instead"],
+)
+def test_a_target_cannot_change(kubectl: Kubectl, after: dict[str, Any], says: str) -> None:
+    kubectl.apply(rollout(adopting(), "adopting"))
+    assert f"{says}: {CHANGE}" in refusal(kubectl, rollout(after, "adopting"))
 
 
 def test_a_name_must_fit_into_a_label(kubectl: Kubectl) -> None:

@@ -191,6 +191,7 @@ def test_a_deployment_is_seen_with_its_owner_and_its_counts() -> None:
     assert workload_of(DEPLOYMENT) == Workload(
         uid="d1",
         owner="5f3b",
+        owned_by="ImageRollout web",
         generation=4,
         observed_generation=3,
         release="33ac086849",

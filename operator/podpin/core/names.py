@@ -19,6 +19,9 @@ FIELD_MANAGER: Final = "podpin"
 FIELD_MANAGER_SCALE: Final = "podpin-scale"
 """Who owns the number of replicas from when the user leaves it out until an autoscaler sets it."""
 
+FIELD_MANAGER_LEFT: Final = "podpin-left"
+"""Who owns the image of an adopted workload's container from when it is taken out of spec.images."""
+
 LABEL_ROLLOUT: Final = f"{GROUP}/rollout"
 """On every child and every Pod: the ImageRollout's name. It is the whole selector unless the user adds labels to it."""
 LABEL_RELEASE: Final = f"{GROUP}/release"
@@ -64,6 +67,17 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class Place(NamedTuple):
+    """Where a workload is: its kind, and its name in the rollout's namespace."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        """As people name it: `Deployment web`."""
+        return f"{self.kind} {self.name}"
+
+
 def workload_name(rollout: str) -> str:
     """The name of the Deployment that runs the rollout."""
     return rollout
@@ -72,6 +86,11 @@ def workload_name(rollout: str) -> str:
 def canary_name(rollout: str) -> str:
     """The name of the Deployment that runs a canary."""
     return f"{rollout}-{CANARY}"
+
+
+def canary_place(rollout: str) -> Place:
+    """Where that Deployment is."""
+    return Place("Deployment", canary_name(rollout))
 
 
 def record_name(rollout: str, release: str) -> str:

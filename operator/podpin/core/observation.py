@@ -1,6 +1,6 @@
 """The gathered world: what podpin saw when it looked, as plain values, trimmed to what deciding needs.
 
-Pods and Deployments are projected into these on arrival and the rest of them is dropped, so that watching ten thousand
+Pods and workloads are projected into these on arrival and the rest of them is dropped, so that watching ten thousand
 of them stays cheap. Reading is total: a field that is missing or odd becomes None or empty, never an exception.
 """
 
@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from podpin.core import names
 from podpin.core.image import Facts
+from podpin.core.kinds import KINDS
 from podpin.core.policy.terms import PassedOver
-from podpin.core.release import Record
+from podpin.core.release import Record, Release
+from podpin.core.spec import Problem
 from podpin.core.times import read_time
 
 UNPLACED: Final = frozenset({"Unschedulable", "SchedulingGated"})
@@ -23,6 +25,14 @@ UNPLACED: Final = frozenset({"Unschedulable", "SchedulingGated"})
 
 PROBES: Final = ("startupProbe", "readinessProbe")
 """What must succeed before a container is ready, in its order."""
+_PLACING: Final = (
+    "imagePullSecrets",
+    "nodeName",
+    "nodeSelector",
+    "serviceAccount",
+    "serviceAccountName",
+    "tolerations",
+)
 SHORTEST_ROUND: Final = timedelta(seconds=10)
 LONGEST_ROUND: Final = timedelta(minutes=10)
 
@@ -96,11 +106,17 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """The Deployment that runs the rollout."""
+    """What runs the rollout, whatever its kind."""
 
     uid: str
     owner: str | None
     """The uid of the object that controls it."""
+    owned_by: str = ""
+    """That object, as people name it."""
+    rollout: str | None = None
+    """The ImageRollout that has put its label on it."""
+    template: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Where nobody controls it: what podpin reads of its Pod template."""
     generation: int = 0
     observed_generation: int = 0
     release: str | None = None
@@ -163,6 +179,10 @@ class Observation:
     """Containers whose digest in the stable release the registry has no more, with that digest."""
     partial_at: datetime | None = None
     """When podpin last saw the release not whole yet, by its own clock: a node's clock may be off."""
+    obstacle: Problem | None = None
+    """Why podpin keeps its hands off the workload that spec.targetRef names."""
+    ran: Release | None = None
+    """What such a workload has run until now, where its Pods tell it exactly."""
     gone: frozenset[str] = frozenset()
     """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
 
@@ -256,29 +276,28 @@ def _run(raw: Mapping[str, Any]) -> Run:
     )
 
 
-def workload_of(raw: Mapping[str, Any]) -> Workload:
-    """A Deployment as projected from its API object."""
-    metadata, spec, status = _get(raw, "metadata"), _get(raw, "spec"), _get(raw, "status")
-    template = _get(_get(spec, "template"), "metadata")
-    owners = [_text(owner, "uid") for owner in _list(metadata, "ownerReferences") if owner.get("controller")]
-    failing = [
-        (_text(condition, "reason"), _text(condition, "message"))
-        for condition in _list(status, "conditions")
-        if condition.get("type") == "ReplicaFailure" and condition.get("status") == "True"
-    ]
+def workload_of(raw: Mapping[str, Any], kind: str = "Deployment") -> Workload:
+    """A workload as projected from its API object."""
+    metadata, status, shape = _get(raw, "metadata"), _get(raw, "status"), KINDS[kind]
+    template = shape.template_of(raw)
+    owner = next((owner for owner in _list(metadata, "ownerReferences") if owner.get("controller")), None)
+    counts = shape.count(_get(raw, "spec"), status)
     return Workload(
         uid=_text(metadata, "uid"),
-        owner=owners[0] if owners else None,
+        owner=_text(owner, "uid") if owner else None,
+        owned_by=f"{_text(owner, 'kind')} {_text(owner, 'name')}" if owner else "",
+        rollout=_text(_get(metadata, "labels"), names.LABEL_ROLLOUT) or None,
+        template=_placing(template) if owner is None else {},
         generation=_count(metadata, "generation"),
         observed_generation=_count(status, "observedGeneration"),
-        release=_text(_get(template, "labels"), names.LABEL_RELEASE) or None,
+        release=_text(_get(_get(template, "metadata"), "labels"), names.LABEL_RELEASE) or None,
         intent=_text(_get(metadata, "annotations"), names.ANNOTATION_INTENT) or None,
-        replicas=_count(spec, "replicas", otherwise=1),
-        total=_count(status, "replicas"),
-        updated=_count(status, "updatedReplicas"),
-        available=_count(status, "availableReplicas"),
-        not_created=failing[0] if failing else None,
-        paused=spec.get("paused") is True,
+        replicas=counts.replicas,
+        total=counts.total,
+        updated=counts.updated,
+        available=counts.available,
+        not_created=counts.not_created,
+        paused=counts.paused,
         step=_step(_text(_get(metadata, "annotations"), names.ANNOTATION_STEP)),
     )
 
@@ -286,6 +305,18 @@ def workload_of(raw: Mapping[str, Any]) -> Workload:
 def _step(text: str) -> tuple[int, int] | None:
     match = re.fullmatch("([1-9][0-9]{0,3})/([1-9][0-9]{0,3})", text, re.ASCII)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def _placing(template: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What podpin reads of somebody else's Pod template: its containers, where it may run, and how it pulls."""
+    spec = _get(template, "spec")
+    kept: dict[str, Any] = {name: spec[name] for name in _PLACING if spec.get(name)}
+    if affinity := _get(_get(spec, "affinity"), "nodeAffinity"):
+        kept["affinity"] = {"nodeAffinity": affinity}
+    for part in ("containers", "initContainers"):
+        if containers := [{"name": _text(one, "name"), "image": _text(one, "image")} for one in _list(spec, part)]:
+            kept[part] = containers
+    return {"spec": kept} if kept else {}
 
 
 def _get(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -39,7 +39,8 @@ REASONS: Final[Mapping[str, str]] = {
     "Resolving": "The registry has not answered yet.",
     "InvalidSpec": "The spec asks for something impossible. The message says what; podpin waits for a change.",
     "WorkloadConflict": "A workload of this name exists and belongs to somebody else. podpin never takes it over.",
-    "WorkloadRefused": "The API server does not accept the Deployment made from spec.workload; the message has its "
+    "TargetNotFound": "There is no workload of the name in spec.targetRef. Create it; podpin looks again.",
+    "WorkloadRefused": "The API server does not accept the workload with podpin's part in it; the message has its "
     "words. What runs goes on; mend the spec.",
     "WriteForbidden": "The API server forbids podpin's write: a missing right, a quota or an admission policy. It is "
     "tried again.",

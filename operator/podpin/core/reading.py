@@ -14,3 +14,13 @@ def mapping(value: object) -> Mapping[str, Any]:
 def array(value: object) -> list[Any]:
     """The list that stands there, or an empty one."""
     return value if isinstance(value, list) else []
+
+
+def text(value: object) -> str:
+    """The text that stands there, or an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def number(value: object, otherwise: int = 0) -> int:
+    """The whole number that stands there, or another one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise

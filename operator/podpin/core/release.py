@@ -63,15 +63,20 @@ def source_of(image: ImageSpec) -> str:
     return digest_of([image.container, image.repository, *chosen_by, *demands])
 
 
-def release_of(spec: Spec, images: Images) -> Release:
-    """The release that this spec asks for with these pins."""
-    template = spec.template
+def id_of(images: Images, template: Mapping[str, Any]) -> str:
+    """The id of the release with these pins and this template."""
     exact = {}
     for container, pin in images:
         parsed = parse_pin(pin)
         exact[container] = f"{parsed.repository}@{parsed.digest}"
+    return digest_of({"v": 1, "images": exact, "template": template})
+
+
+def release_of(spec: Spec, images: Images) -> Release:
+    """The release that this spec asks for with these pins."""
+    template = spec.template
     return Release(
-        id=digest_of({"v": 1, "images": exact, "template": template}),
+        id=id_of(images, template),
         spec_hash=digest_of(
             {"v": 1, "images": sorted(source_of(image) for image in spec.images), "template": template}
         ),

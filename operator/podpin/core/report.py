@@ -9,7 +9,6 @@ from typing import Final
 
 from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import is_complete
-from podpin.core.names import workload_name
 from podpin.core.observation import Observation, Resolution, Resolved, Unresolved, Workload
 from podpin.core.policy.terms import CANNOT_VERIFY, NOT_VERIFIED, TAG_MOVED
 from podpin.core.readiness import Say, Settled, say_of, trouble_of
@@ -34,6 +33,7 @@ from podpin.core.trust import signers_of
 from podpin.core.workload import selector_of
 
 REFUSED: Final = "the API server refuses the Deployment made from spec.workload"
+REFUSED_PINS: Final = "the API server refuses podpin's images in the workload of spec.targetRef"
 FIRST_LOOK: Final = timedelta(seconds=2)
 """How long a new rollout's first status waits for the registry: most often it answers at once, and one write does."""
 MOST_REJECTED: Final = 20
@@ -67,7 +67,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     """The whole next status of a rollout with a usable spec, its events, and when to look again."""
     say = say_of(spec, seen, settled, now)
     if settled.refusal is not None:
-        message = f"{REFUSED}: {settled.refusal.message}"
+        message = f"{REFUSED if spec.target_ref is None else REFUSED_PINS}: {settled.refusal.message}"
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
     images = _images(spec, seen, old, now, trying=settled.state in (State.TRYING, State.CANARY))
@@ -95,9 +95,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         workload=old.workload,
         replicas=replicas,
         ready_replicas=ready,
-        selector=",".join(
-            f"{key}={value}" for key, value in sorted(selector_of(rollout.key.name, spec.workload).items())
-        ),
+        selector=",".join(f"{key}={value}" for key, value in sorted(selector_of(rollout.key.name, spec.own).items())),
         requests=settled.requests,
         refused=settled.refusal,
     )
@@ -418,7 +416,7 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
 def with_workload(status: Status, workload: Workload, name: str) -> Status:
     """The status with the workload as podpin's write has left it."""
     written = WorkloadStatus(
-        name=workload_name(name),
+        name=name,
         uid=workload.uid,
         generation=workload.generation,
         intent=workload.intent or "",

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from podpin.core import report
+from podpin.core import adopted, report
 from podpin.core.canary import Step, apart, canary_intent, on_trial, steps_of
 from podpin.core.decision import (
     Action,
@@ -33,7 +33,8 @@ from podpin.core.health import Blocked, Health, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Resolved, Workload
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
-from podpin.core.release import Record, Release, release_of, source_of
+from podpin.core.release import STABLE, Record, Release, images_text, release_of, source_of
+from podpin.core.signals import Finding
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import CanaryStatus, CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
 from podpin.core.transitions import ASKED, State, World, awaits_approval, order_of, settle, state_of, target_of
@@ -50,7 +51,10 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if isinstance(rollout.spec, Problem):
         return report.stalled(rollout, rollout.spec.reason, rollout.spec.message, now)
     workload = seen.workload
-    if workload is not None and workload.owner != rollout.uid:
+    if seen.obstacle is not None:
+        stalled = report.stalled(rollout, seen.obstacle.reason, seen.obstacle.message, now)
+        return replace(stalled, recheck_at=now + adopted.LOOK_AGAIN)
+    if rollout.spec.target_ref is None and workload is not None and workload.owner != rollout.uid:
         taken = f"a Deployment named {rollout.key.name} exists and is not this rollout's"
         message = f"{taken}: rename the rollout, or delete that Deployment"
         return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
@@ -70,7 +74,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         running=workload.release if workload else None,
         records=records,
         # What the API server has refused counts as not wanted: what runs is judged as if nobody had asked for it.
-        wanted=None if wanted and _is_refused(rollout.spec, wanted, records, seen, refusal) else wanted,
+        wanted=None if wanted and _is_refused(rollout, rollout.spec, wanted, records, seen, refusal) else wanted,
         health=None,
         way_back=rollout.spec.rollback.enabled,
         retry=retry,
@@ -85,13 +89,13 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     )
     before = replace(before, health=_health(rollout.spec, trial, candidate, before, now))
     world = before if rollout.spec.suspend else _answer(settle(before), before)
-    world = _adopt(world, wanted)
-    wished = _actions(rollout.spec, seen, before, world)
+    world = _with_what_ran(_adopt(world, wanted), before, seen)
+    wished = _actions(rollout, rollout.spec, seen, before, world)
     actions = tuple(
         one for one in wished if not (isinstance(one, Apply | ApplyCanary) and one.intent in _refused(refusal))
     )
     if workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions):
-        message = "Somebody changed fields of the Deployment that are podpin's; they were put back"
+        message = f"Somebody changed fields of the {rollout.spec.kind} that are podpin's; they were put back"
         world = world.say(Notice("Warning", "DriftCorrected", message))
     settled = Settled(
         state=state_of(world),
@@ -112,19 +116,28 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     return replace(told, actions=actions)
 
 
-def _intent(spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
-    record = records.get(release.id)
-    return intent_of(
-        spec.workload, release.id, record.images if record else release.images, record.retried if record else None
-    )
+def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
+    record = records.get(release.id) or Record(release.id, release.spec_hash, release.images)
+    return _intent_of(rollout, spec, record)
+
+
+def _intent_of(rollout: Rollout, spec: Spec, record: Record) -> str:
+    if spec.target_ref is not None:
+        return adopted.intent_of(spec.place(rollout.key.name), record.release, record.images, record.retried)
+    return intent_of(spec.workload, record.release, record.images, record.retried)
 
 
 def _is_refused(
-    spec: Spec, wanted: Release, records: Mapping[str, Record], seen: Observation, refusal: RefusedStatus | None
+    rollout: Rollout,
+    spec: Spec,
+    wanted: Release,
+    records: Mapping[str, Record],
+    seen: Observation,
+    refusal: RefusedStatus | None,
 ) -> bool:
     """Whether the API server has refused this release, be it for the workload or for the canary before it."""
     refused = _refused(refusal)
-    if _intent(spec, wanted, records) in refused:
+    if _intent(rollout, spec, wanted, records) in refused:
         return True
     first = next(iter(steps_of(spec)), None)
     if first is None or seen.workload is None:
@@ -360,7 +373,20 @@ def _adopt(world: World, wanted: Release | None) -> World:
     return world.with_record(Record(release=wanted.id, spec_hash=wanted.spec_hash, images=wanted.images))
 
 
-def _actions(spec: Spec, seen: Observation, before: World, world: World) -> tuple[Action, ...]:
+def _with_what_ran(world: World, before: World, seen: Observation) -> World:
+    """What an adopted workload ran before a release is put in its place is on record as stable: a way back from it."""
+    ran = seen.ran
+    if ran is None or state_of(world) is not State.TRYING or world.running in (before.running, ran.id):
+        return world
+    record = world.record(ran.id) or Record(release=ran.id, spec_hash=ran.spec_hash, images=ran.images)
+    if record.is_rejected:
+        return world
+    found = Finding("Adopted", "it ran before podpin took its images over")
+    world = world.say(Notice("Normal", "Adopted", f"What ran before is on record as stable: {images_text(ran.images)}"))
+    return world.with_record(record.judged(world.verdict(STABLE, found)))
+
+
+def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, world: World) -> tuple[Action, ...]:
     actions: list[Action] = []
     for release in world.written:
         record = world.records[release]
@@ -368,11 +394,18 @@ def _actions(spec: Spec, seen: Observation, before: World, world: World) -> tupl
             actions.append(Judge(record))
         elif world.wanted is not None and world.wanted.id == release:
             actions.append(Write(world.wanted, record))
+        elif seen.ran is not None and seen.ran.id == release:
+            actions.append(Write(seen.ran, record))
     running = world.record(world.running)
     if running is not None and not spec.suspend:
-        intent = intent_of(spec.workload, running.release, running.images, running.retried)
+        intent = _intent_of(rollout, spec, running)
         workload = seen.workload
-        if workload is None or workload.release != running.release or workload.intent != intent or workload.drifted:
+        if (
+            workload is None
+            or (workload.release, workload.intent) != (running.release, intent)
+            or workload.drifted
+            or (spec.target_ref is not None and workload.rollout != rollout.key.name)
+        ):
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
             whole = replace(wanted, images=running.images, retried=running.retried) if wanted else None
             actions.append(Apply(running.release, whole, intent, workload.uid if workload else None))

@@ -306,7 +306,7 @@ def _return(world: World) -> World:
     assert stable is not None
     told = f"release {stable.release}: {images_text(stable.images)}"
     if world.running is None:
-        notice = Notice("Warning", "WorkloadRestored", f"The Deployment was gone; it was made again with {told}")
+        notice = Notice("Warning", "WorkloadRestored", f"The workload was gone or made anew; it has again {told}")
     else:
         notice = Notice("Normal", "RolledBack", f"Went back to {told}")
     world = world.say(notice)

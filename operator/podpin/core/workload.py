@@ -47,9 +47,12 @@ def strategy_of(spec: WorkloadSpec) -> Mapping[str, Any]:
     return {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
-def selector_of(rollout: str, spec: WorkloadSpec) -> dict[str, str]:
-    """The labels by which the workload finds its Pods: podpin's own, so that the template's may change freely."""
-    extra = spec.selector.match_labels if spec.selector else {}
+def selector_of(rollout: str, spec: WorkloadSpec | None) -> dict[str, str]:
+    """The labels by which the workload finds its Pods: podpin's own, so that the template's may change freely.
+
+    An adopted workload, which has no spec here, has a selector of its own; podpin's label finds its Pods too.
+    """
+    extra = spec.selector.match_labels if spec and spec.selector else {}
     return {**extra, names.LABEL_ROLLOUT: rollout}
 
 

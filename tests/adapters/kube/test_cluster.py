@@ -16,7 +16,7 @@ from tests.builders import REPOSITORY, UID, images, pod, spec
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
 from podpin.adapters.kube.cluster import Cluster
 from podpin.core.decision import Notice
-from podpin.core.names import Key
+from podpin.core.names import Key, Place
 from podpin.core.placement import placement_of
 from podpin.core.reference import parse_repository
 from podpin.core.release import Record, Verdict, record_manifest, release_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     pass
 
 WEB = Key("shop", "web")
+PLACE = Place("Deployment", "web")
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RELEASE = release_of(spec(), images("a"))
 RECORD = Record(RELEASE.id, RELEASE.spec_hash, RELEASE.images)
@@ -67,7 +68,7 @@ def test_all_namespaces_are_one_mirror_for_each_kind(cluster: Cluster) -> None:
         "/api/v1/pods",
         "/apis/apps/v1/controllerrevisions",
     ]
-    assert cluster.workload(WEB) is None
+    assert cluster.workload(WEB, PLACE) is None
     assert cluster.pods(WEB) == ()
     assert cluster.records(WEB) == ()
 
@@ -83,8 +84,8 @@ def test_some_namespaces_are_a_mirror_each(api: Api) -> None:
         "/apis/apps/v1/namespaces/blog/controllerrevisions",
     ]
     cluster.mirrors[0].put(stored(manifest()))
-    assert cluster.workload(WEB) is not None
-    assert cluster.workload(Key("blog", "web")) is None
+    assert cluster.workload(WEB, PLACE) is not None
+    assert cluster.workload(Key("blog", "web"), PLACE) is None
 
 
 def test_only_the_deployment_of_the_rollout_s_name_is_its_workload(cluster: Cluster) -> None:
@@ -92,9 +93,9 @@ def test_only_the_deployment_of_the_rollout_s_name_is_its_workload(cluster: Clus
     copied = stored(manifest(), uid="copy")
     copied["metadata"]["name"] = "a-copy"
     cluster.mirrors[0].put(copied)
-    assert cluster.workload(WEB) is None
+    assert cluster.workload(WEB, PLACE) is None
     cluster.mirrors[0].put(stored(manifest()))
-    found = cluster.workload(WEB)
+    found = cluster.workload(WEB, PLACE)
     assert found is not None
     assert found.uid == "d1"
 
@@ -103,12 +104,12 @@ def test_only_the_deployment_of_the_rollout_s_name_is_its_workload(cluster: Clus
 
 
 async def test_a_deployment_that_is_not_there_is_none(server: ApiServer, cluster: Cluster) -> None:
-    assert await cluster.live_deployment(WEB) is None
+    assert await cluster.live_workload(WEB, PLACE) is None
     server.on("GET", DEPLOYMENT, Reply(body=stored(manifest())))
-    assert await cluster.live_deployment(WEB) == stored(manifest())
+    assert await cluster.live_workload(WEB, PLACE) == stored(manifest())
     server.on("GET", DEPLOYMENT, failure(403, "forbidden"))
     with pytest.raises(Denied):
-        await cluster.live_deployment(WEB)
+        await cluster.live_workload(WEB, PLACE)
 
 
 async def test_a_release_is_read_whole_from_its_record_or_not_at_all(server: ApiServer, cluster: Cluster) -> None:
@@ -215,9 +216,9 @@ async def test_what_is_known_of_a_rollout_can_be_read_anew(server: ApiServer, cl
         pods.put(body)
     server.on("GET", DEPLOYMENT, Reply(body=stored(manifest(), 8, generation=5)))
     server.on("GET", PODS, page(pod_body("known", 6), version=50, more="next"), page(pod_body("new", 7), version=50))
-    await cluster.refresh(WEB)
+    await cluster.refresh(WEB, PLACE)
     assert sorted(pod.name for pod in cluster.pods(WEB)) == ["known", "new", "newer"]
-    found = cluster.workload(WEB)
+    found = cluster.workload(WEB, PLACE)
     assert found is not None
     assert found.generation == 5
     first, second = (asked.query for asked in server.asked if asked.path == PODS)
@@ -228,15 +229,15 @@ async def test_what_is_known_of_a_rollout_can_be_read_anew(server: ApiServer, cl
 async def test_a_deployment_that_is_found_gone_is_known_no_more(server: ApiServer, cluster: Cluster) -> None:
     cluster.mirrors[0].put(stored(manifest(), 3))
     server.on("GET", PODS, page(version=50))
-    await cluster.refresh(WEB)
-    assert (cluster.workload(WEB), cluster.pods(WEB)) == (None, ())
+    await cluster.refresh(WEB, PLACE)
+    assert (cluster.workload(WEB, PLACE), cluster.pods(WEB)) == (None, ())
 
 
 async def test_what_cannot_be_read_anew_is_one_of_podpin_s_errors(server: ApiServer, cluster: Cluster) -> None:
     server.on("GET", DEPLOYMENT, failure(503, "down"))
     server.on("GET", PODS, failure(503, "down"))
     with pytest.raises(Unavailable, match="down"):
-        await cluster.refresh(WEB)
+        await cluster.refresh(WEB, PLACE)
 
 
 def test_a_rollout_is_out_of_sight_while_a_mirror_of_its_namespace_is_in_trouble(api: Api) -> None:
@@ -439,7 +440,7 @@ async def test_the_workload_is_applied_by_force_and_known_at_once(server: ApiSer
     assert server.last.headers["Content-Type"] == APPLY
     assert server.last.query == {"fieldManager": "podpin", "force": "true"}
     assert server.last.body == manifest()
-    assert cluster.workload(WEB) == applied
+    assert cluster.workload(WEB, PLACE) == applied
 
 
 async def test_the_workload_that_was_seen_is_named_by_its_uid(server: ApiServer, cluster: Cluster) -> None:
@@ -449,7 +450,7 @@ async def test_the_workload_that_was_seen_is_named_by_its_uid(server: ApiServer,
         await cluster.apply(WEB, sent, "d1")
     assert server.last.body["metadata"]["uid"] == "d1"
     assert "uid" not in sent["metadata"]
-    assert cluster.workload(WEB) is None
+    assert cluster.workload(WEB, PLACE) is None
 
 
 def managed(manager: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from typing import Any, Final
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
 from podpin.adapters.kube.mirror import PAGE, Mirror
-from podpin.core import names
+from podpin.core import adopted, names
 from podpin.core.decision import Notice
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
-from podpin.core.names import Key
+from podpin.core.kinds import KINDS
+from podpin.core.names import Key, Place
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
 from podpin.core.placement import Node, node_of, platforms_for
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
@@ -91,33 +92,36 @@ class Cluster:
         mirrors = (self._mine(each, key) for each in (self._deployments, self._pods, self._records))
         return next((mirror.trouble for mirror in mirrors if mirror.trouble), None)
 
-    async def refresh(self, key: Key) -> None:
-        """Read a rollout's Deployment and Pods anew: a watch may be silent, or behind, without anybody knowing."""
-        deployments = [names.workload_name(key.name)] + ([names.canary_name(key.name)] if self.canary(key) else [])
-        await asyncio.gather(*(self._renew_deployment(key, name) for name in deployments), self._renew_pods(key))
+    async def refresh(self, key: Key, place: Place) -> None:
+        """Read a rollout's workload and Pods anew: a watch may be silent, or behind, without anybody knowing."""
+        places = [place] + ([names.canary_place(key.name)] if self.canary(key) else [])
+        await asyncio.gather(*(self._renew_workload(key, one) for one in places), self._renew_pods(key))
 
-    async def _renew_deployment(self, key: Key, name: str) -> None:
+    async def _renew_workload(self, key: Key, place: Place) -> None:
         mirror = self._mine(self._deployments, key)
-        raw = await self.live_deployment(key, name)
+        raw = await self.live_workload(key, place)
         if raw is None:
-            mirror.drop(key.namespace, name)
+            mirror.drop(key.namespace, place.name)
         else:
             mirror.put(raw)
 
     async def _renew_pods(self, key: Key) -> None:
-        query = {"labelSelector": f"{names.LABEL_ROLLOUT}={key.name}", "limit": PAGE}
+        pods, version = await self._list_pods(key.namespace, f"{names.LABEL_ROLLOUT}={key.name}")
+        self._mine(self._pods, key).renew(key, pods, version)
+
+    async def _list_pods(self, namespace: str, selector: str) -> tuple[list[Mapping[str, Any]], str]:
+        query = {"labelSelector": selector, "limit": PAGE}
         pods: list[Mapping[str, Any]] = []
         while True:
-            page = await self.api.request("GET", f"/api/v1/namespaces/{key.namespace}/pods", query=query)
+            page = await self.api.request("GET", f"/api/v1/namespaces/{namespace}/pods", query=query)
             pods.extend(page.get("items") or ())
             if not page["metadata"].get("continue"):
-                break
+                return pods, page["metadata"]["resourceVersion"]
             query["continue"] = page["metadata"]["continue"]
-        self._mine(self._pods, key).renew(key, pods, page["metadata"]["resourceVersion"])
 
-    def workload(self, key: Key) -> Workload | None:
-        """The rollout's Deployment, as far as the mirror knows."""
-        found: Workload | None = self._mine(self._deployments, key).named(key, names.workload_name(key.name))
+    def workload(self, key: Key, place: Place) -> Workload | None:
+        """The rollout's workload, as far as the mirror knows: one that carries the rollout's label."""
+        found: Workload | None = self._mine(self._deployments, key).named(key, place.name)
         return found
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
@@ -130,15 +134,21 @@ class Cluster:
 
     def canary(self, key: Key) -> Workload | None:
         """The Deployment of the rollout's canary, as far as the mirror knows."""
-        found: Workload | None = self._mine(self._deployments, key).named(key, names.canary_name(key.name))
+        found: Workload | None = self._mine(self._deployments, key).named(key, names.canary_place(key.name).name)
         return found
 
-    async def live_deployment(self, key: Key, name: str | None = None) -> Mapping[str, Any] | None:
-        """The Deployment of the rollout's name, or of another one, as it is now, whoever owns it, or None."""
+    async def live_workload(self, key: Key, place: Place) -> Mapping[str, Any] | None:
+        """The workload in this place as it is now, whoever owns it, or None."""
         try:
-            return await self.api.request("GET", _deployment(key, name))
+            return await self.api.request("GET", _workload(key, place))
         except NotFound:
             return None
+
+    async def selected(self, key: Key, place: Place) -> list[Mapping[str, Any]]:
+        """The Pods that the workload in this place selects, in full and as they are now; none where it selects none."""
+        live = await self.live_workload(key, place)
+        selector = adopted.selector_of(live) if live else None
+        return (await self._list_pods(key.namespace, selector))[0] if selector else []
 
     async def confirm(self, key: Key, uid: str) -> None:
         """Make sure that an ImageRollout is there still; raises NotFound where it is gone or another one by now."""
@@ -293,34 +303,56 @@ class Cluster:
         self._mine(self._records, key).put(raw)
 
     async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
-        """Apply the workload, server-side, and return it as the API server has it now.
+        """Apply podpin's own workload, server-side, and return it as the API server has it now.
 
         Raises Conflict where the workload that was seen is another one by now.
         """
-        name = manifest["metadata"]["name"]
         if uid and "replicas" not in manifest["spec"]:
             await self._keep_replicas(key, uid)
         body = {**manifest, "metadata": {**manifest["metadata"], **({"uid": uid} if uid else {})}}
+        return await self._applied(key, body)
+
+    async def apply_pins(self, key: Key, manifest: Mapping[str, Any], uid: str) -> Workload:
+        """Apply podpin's part of somebody else's workload, and return it as the API server has it now.
+
+        Raises Conflict where that workload is another one by now, or has no longer the containers that are named: an
+        apply would make them.
+        """
+        place = Place(manifest["kind"], manifest["metadata"]["name"])
+        live = await self.live_workload(key, place)
+        if live is None or live["metadata"]["uid"] != uid or adopted.lacking(place.kind, live, manifest):
+            raise Conflict(f"The {place} has changed since podpin looked at it.")
+        version = live["metadata"]["resourceVersion"]
+        if (left := adopted.given_up(place.kind, live, manifest)) is not None:
+            query = {"fieldManager": names.FIELD_MANAGER_LEFT, "force": "true"}
+            raw = await self.api.request("PATCH", _workload(key, place), query=query, body=left, kind=APPLY)
+            version = raw["metadata"]["resourceVersion"]
+        metadata = {**manifest["metadata"], "uid": uid, "resourceVersion": version}
+        return await self._applied(key, {**manifest, "metadata": metadata})
+
+    async def _applied(self, key: Key, body: Mapping[str, Any]) -> Workload:
+        place = Place(body["kind"], body["metadata"]["name"])
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        raw = await self.api.request("PATCH", _deployment(key, name), query=query, body=body, kind=APPLY)
+        raw = await self.api.request("PATCH", _workload(key, place), query=query, body=body, kind=APPLY)
         workload = self._mine(self._deployments, key).put(raw)
         assert isinstance(workload, Workload)
         return workload
 
     async def remove_canary(self, key: Key, uid: str) -> None:
         """Delete the Deployment of a canary, and its Pods with it, unless it is another one by now, or gone."""
-        name = names.canary_name(key.name)
+        place = names.canary_place(key.name)
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         with contextlib.suppress(NotFound, Conflict):
-            await self.api.request("DELETE", _deployment(key, name), body=body)
-        self._mine(self._deployments, key).drop(key.namespace, name)
+            await self.api.request("DELETE", _workload(key, place), body=body)
+        self._mine(self._deployments, key).drop(key.namespace, place.name)
 
     async def _keep_replicas(self, key: Key, uid: str) -> None:
         """Hand the number of replicas over before it is left out: what nobody applies any more falls back to 1.
 
         The recipe is Kubernetes' own ("Transferring ownership between managers" in the reference of Server-Side Apply).
         """
-        live = await self.live_deployment(key)
+        place = Place("Deployment", names.workload_name(key.name))
+        live = await self.live_workload(key, place)
         fields = (live or {}).get("metadata", {}).get("managedFields") or ()
         ours = any(
             entry.get("manager") == names.FIELD_MANAGER and "f:replicas" in entry.get("fieldsV1", {}).get("f:spec", {})
@@ -331,11 +363,11 @@ class Cluster:
         body = {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": {"name": names.workload_name(key.name), "uid": uid},
+            "metadata": {"name": place.name, "uid": uid},
             "spec": {"replicas": live["spec"]["replicas"]},
         }
         query = {"fieldManager": names.FIELD_MANAGER_SCALE, "force": "true"}
-        await self.api.request("PATCH", _deployment(key), query=query, body=body, kind=APPLY)
+        await self.api.request("PATCH", _workload(key, place), query=query, body=body, kind=APPLY)
 
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
@@ -427,9 +459,9 @@ def _rollout(key: Key) -> str:
     return _path(f"/apis/{names.API_VERSION}/namespaces/{key.namespace}/{names.PLURAL}", names.KIND, key.name)
 
 
-def _deployment(key: Key, name: str | None = None) -> str:
-    name = name or names.workload_name(key.name)
-    return _path(f"/apis/apps/v1/namespaces/{key.namespace}/deployments", "Deployment", name)
+def _workload(key: Key, place: Place) -> str:
+    kind = KINDS[place.kind]
+    return _path(f"/{kind.group}/namespaces/{key.namespace}/{kind.plural}", place.kind, place.name)
 
 
 def _record(key: Key, release: str) -> str:

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, ValidationError
 
-from podpin.core import policy
+from podpin.core import names, policy
 from podpin.core.reference import ReferenceInvalid, parse_reference, parse_repository
 from podpin.core.schema import DURATION_CEL, Keyed, Part, Rule
 from podpin.core.spec.images import MAX_IMAGES, ImageSpec
 from podpin.core.spec.registry import RegistrySpec
+from podpin.core.spec.target import TargetRef
 from podpin.core.spec.trial import RollbackSpec, RolloutSpec
 from podpin.core.spec.workload import WorkloadSpec
 
@@ -42,31 +43,65 @@ class Spec(Part):
     """When a new version counts as good."""
     rollback: RollbackSpec = RollbackSpec()
     """What follows when a new version fails."""
-    workload: WorkloadSpec
+    own: Annotated[WorkloadSpec | None, Field(alias="workload")] = None
+    """The workload that podpin makes and owns. Either this or targetRef."""
+    target_ref: (
+        Annotated[TargetRef, Rule("self == oldSelf", "targetRef cannot be changed: make a new ImageRollout")] | None
+    ) = None
+    """A workload that exists already and stays its author's: podpin owns the images of the named containers, and no
+    other field. Either this or workload."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            f"self.workload.minReadySeconds == 0 || !{DURATION_CEL.format('self.rollout.progressDeadline')} || "
+            "has(self.workload) != has(self.targetRef)",
+            "give exactly one of workload, which podpin makes, and targetRef, a workload that exists",
+            lambda spec: (spec.own is None) != (spec.target_ref is None),
+        ),
+        Rule(
+            "!has(self.targetRef) || !has(self.rollout.canary)",
+            "rollout.canary needs workload: beside the workload of targetRef podpin makes no Pods",
+            lambda spec: spec.target_ref is None or spec.rollout.canary is None,
+        ),
+        Rule(
+            "has(self.targetRef) == has(oldSelf.targetRef)",
+            "workload and targetRef cannot take each other's place later: make a new ImageRollout",
+        ),
+        Rule(
+            "!has(self.workload) || self.workload.minReadySeconds == 0 || "
+            f"!{DURATION_CEL.format('self.rollout.progressDeadline')} || "
             "duration(self.rollout.progressDeadline).getMilliseconds() > self.workload.minReadySeconds * 1000",
             "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time",
-            lambda spec: spec.rollout.progress_deadline > timedelta(seconds=spec.workload.min_ready_seconds),
+            lambda spec: (
+                spec.own is None or spec.rollout.progress_deadline > timedelta(seconds=spec.own.min_ready_seconds)
+            ),
         ),
     )
 
     @property
+    def workload(self) -> WorkloadSpec:
+        """The workload that podpin makes. To be asked only where there is no target."""
+        assert self.own is not None, "the workload is somebody else's"
+        return self.own
+
+    @property
     def kind(self) -> str:
         """The kind of the workload that runs the image."""
-        return self.workload.kind
+        return self.target_ref.kind if self.target_ref else self.workload.kind
 
     @property
     def template(self) -> Mapping[str, Any]:
-        """The Pods' template as the user wrote it."""
-        return self.workload.template
+        """The Pods' template as the user wrote it here: nothing where the workload is somebody else's."""
+        return self.own.template if self.own else {}
 
     @property
     def replicas(self) -> int | None:
         """How many Pods the user wants, or None where somebody else decides."""
-        return self.workload.replicas
+        return self.own.replicas if self.own else None
+
+    def place(self, rollout: str) -> names.Place:
+        """Where the workload of a rollout of this name is."""
+        target = self.target_ref
+        return names.Place(self.kind, target.name if target else names.workload_name(rollout))
 
 
 class SpecInvalid(ValueError):  # noqa: N818 -- says what the spec is
@@ -123,10 +158,11 @@ def problem_of(spec: Spec) -> Problem | None:
 
 
 def _problems(spec: Spec) -> Iterator[Problem]:
-    containers = {container["name"]: container.get("image") for container in spec.workload.containers()}
+    containers = {container["name"]: container.get("image") for container in spec.own.containers()} if spec.own else {}
     managed = {image.container for image in spec.images}
     for image in spec.images:
-        if image.container not in containers:
+        # What containers somebody else's workload has is seen when podpin looks at it.
+        if spec.own is not None and image.container not in containers:
             yield Problem(
                 "ContainerNotFound",
                 f"spec.images names the container {image.container!r}, which the template does not have; "
