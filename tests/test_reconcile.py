@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from podpin.configuration import STILL_SO
 from podpin.core.image import Facts, Layer
 from podpin.core.keyring import Access
 from podpin.core.names import Key
@@ -1264,3 +1265,117 @@ async def test_credentials_are_loaded_from_all_that_a_source_names() -> None:
 
     source = AccessSource("shop", ("mine",), ("a",), "runner", "ca", ("key",))
     assert await load_access(Cluster(), source) == Access(ca=b"pem")  # type: ignore[arg-type]
+
+
+# --- what the stable release is configured by
+
+
+ENVIRONMENT = {"spec": {"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "settings"}}]}]}}
+GONE = ("ConfigMap", "settings")
+
+
+async def degraded() -> tuple[World, Podpin]:
+    """Release A is stable, was configured by a ConfigMap, and its Pods cannot start any more."""
+    world = World()
+    world.configure("helm", mode="fast")
+    world.apply(raw_spec(template=ENVIRONMENT))
+    world.push("a")
+    podpin = Podpin(world)
+    await podpin.settle()
+    later(world, 5)
+    world.become_ready()
+    later(world, 11)
+    await podpin.settle()
+    later(world, 100)
+    return world, podpin
+
+
+def do_not_start(world: World) -> None:
+    """A Pod was made anew, crashes at each start, and has done so for a while."""
+    world.fail_to_start()
+    later(world, 60)
+
+
+async def test_degraded_says_that_the_configuration_was_changed_and_by_whom() -> None:
+    world, podpin = await degraded()
+    world.configure("kubectl-edit", mode="wrong")
+    do_not_start(world)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "Degraded")
+    assert "exited 3 times or more" in podpin.message
+    assert "ConfigMap settings was changed by kubectl-edit after the release had proven healthy" in podpin.message
+    assert await Podpin(world).settle() == [], "podpin started anew says the same"
+
+
+async def test_degraded_says_that_the_configuration_is_missing() -> None:
+    world, podpin = await degraded()
+    del world.configs[GONE]
+    do_not_start(world)
+    await podpin.settle()
+    assert "ConfigMap settings is missing: restore it" in podpin.message
+
+
+async def test_degraded_does_not_suspect_what_is_as_it_was() -> None:
+    world, podpin = await degraded()
+    do_not_start(world)
+    await podpin.settle()
+    assert podpin.ready == ("False", "Degraded")
+    assert "ConfigMap" not in podpin.message
+
+
+async def test_nobody_asks_about_the_configuration_of_what_is_well_or_on_trial() -> None:
+    world, podpin = await degraded()
+    await podpin.settle()
+    world.push("b")
+    await podpin.settle()
+    do_not_start(world)
+    await podpin.settle()
+    assert world.asked["metadata of settings"] == 0
+
+
+async def test_the_configuration_is_asked_about_once_a_minute_while_the_release_is_degraded() -> None:
+    world, podpin = await degraded()
+    do_not_start(world)
+    wait = await podpin.look()
+    assert wait is not None
+    assert wait <= STILL_SO
+    for _ in range(5):
+        later(world, STILL_SO.total_seconds() / 6)
+        await podpin.look()
+    assert world.asked["metadata of settings"] == 1
+    later(world, STILL_SO.total_seconds() / 6)
+    world.configure("kubectl-edit", mode="wrong")
+    await podpin.look()
+    assert world.asked["metadata of settings"] == 2
+    assert "by kubectl-edit" in podpin.message
+
+
+@pytest.mark.parametrize("error", [Denied("configmaps is forbidden"), Unavailable("it does not answer")], ids=str)
+async def test_what_was_said_of_the_configuration_stands_while_nobody_answers(error: PodpinError) -> None:
+    world, podpin = await degraded()
+    world.configure("kubectl-edit", mode="wrong")
+    do_not_start(world)
+    await podpin.settle()
+    world.fail["metadata of settings"] = error
+    later(world, 300)
+    assert await podpin.settle() == []
+    assert "by kubectl-edit" in podpin.message
+    await Podpin(world).settle()
+    assert "ConfigMap" not in Podpin(world).message, "and nothing is said where it never was known"
+
+
+async def test_the_configuration_of_a_release_that_was_gone_back_to_is_that_of_its_own_template() -> None:
+    world, podpin = await degraded()
+    world.apply(raw_spec())
+    world.push("b")
+    await podpin.settle()
+    world.fail_to_start()
+    await podpin.settle()
+    world.configure("kubectl-edit", mode="wrong")
+    world.fail_to_start()
+    later(world, 120)
+    world.asked.clear()
+    await podpin.settle()
+    assert podpin.ready == ("False", "Degraded")
+    assert "ConfigMap settings was changed by kubectl-edit" in podpin.message
+    assert world.asked["release"] == 1, "its template is read from its record, once"

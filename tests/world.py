@@ -60,6 +60,8 @@ class World:
     has: dict[str, bool | Exception] = field(default_factory=dict)
     """Whether the registry has a digest."""
     mount_events: str | None = None
+    configs: dict[tuple[str, str], Json] = field(default_factory=dict)
+    """ConfigMaps and Secrets, by kind and name."""
     canary: Json | None = None
     """The canary's Deployment."""
     selected_pods: list[Json] = field(default_factory=list)
@@ -247,6 +249,18 @@ class World:
         await self._ask("mount_trouble")
         return self.mount_events
 
+    async def config_metadata(self, key: Key, kind: str, name: str) -> Json | None:
+        await self._ask(f"metadata of {name}")
+        raw = self.configs.get((kind, name))
+        return copy.deepcopy(raw["metadata"]) if raw else None
+
+    def configure(self, by: str = "kubectl-edit", kind: str = "ConfigMap", name: str = "settings", **data: str) -> None:
+        """Somebody makes a ConfigMap or a Secret, or changes it."""
+        fields: Json = {"f:data": {f"f:{key}": {} for key in data}}
+        managed = {"manager": by, "operation": "Update", "time": write_time(self.now), "fieldsV1": fields}
+        metadata = {"name": name, "namespace": "shop", "managedFields": [managed]}
+        self.configs[kind, name] = self._stamped({"kind": kind, "metadata": metadata, "data": data})
+
     async def access(self, *_: object) -> Access:
         await self._ask("access")
         return Access()
@@ -384,6 +398,7 @@ class _Cluster:
         self.blind, self.refresh = world.trouble_of, world.refresh
         self.canary, self.remove_canary = world.canary_of, world.remove_canary
         self.selected, self.apply_pins = world.selected, world.apply_pins
+        self.config_metadata = world.config_metadata
 
 
 class Podpin:

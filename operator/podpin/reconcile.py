@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
+from podpin.configuration import Configuration
 from podpin.core import adopted, names, report
 from podpin.core.canary import on_trial
 from podpin.core.decision import (
@@ -111,6 +112,9 @@ class Cluster(Protocol):
     async def mount_trouble(self, key: Key, pod: Pod) -> str | None:
         """What the events of a Pod say of a volume that cannot be mounted, or of a network that it cannot have."""
 
+    async def config_metadata(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
+        """The metadata of a ConfigMap or a Secret in the rollout's namespace, or None where there is none."""
+
     async def access(
         self,
         namespace: str,
@@ -190,10 +194,12 @@ class Reconciler:
         self._registry = registry
         self._clock = clock
         self._memories: dict[Key, Memory] = {}
+        self._configuration = Configuration(cluster)
 
     def forget(self, key: Key) -> None:
         """Forget a rollout that is no more."""
         self._memories.pop(key, None)
+        self._configuration.forget(key)
         self._poller.forget(key)
         self._rollouts.follow(key, ())
 
@@ -272,7 +278,9 @@ class Reconciler:
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
         seen = replace(seen, partial_at=_partial_at(seen, memory, now))
-        return await self._questioned(rollout, spec, seen, memory, now)
+        changed, again = await self._configuration.moved(rollout, spec, seen, now)
+        seen, recheck = await self._questioned(rollout, spec, replace(seen, moved=changed), memory, now)
+        return seen, min((wait for wait in (recheck, again) if wait is not None), default=None)
 
     async def _live(self, key: Key, place: Place) -> Workload | None:
         live = await self._cluster.live_workload(key, place)

@@ -25,8 +25,9 @@ from tests.builders import (
 )
 from tests.decisions import OTHER, ready_of, told
 
+from podpin.core.config import Moved, Reference
 from podpin.core.decision import Apply, Decision, Judge, Prune, Requests, Rollout, Write
-from podpin.core.observation import Observation, Resolved, Unresolved
+from podpin.core.observation import Observation, Pod, Resolved, Unresolved
 from podpin.core.release import source_of
 from podpin.core.rollout import decide
 from podpin.core.spec import Problem
@@ -365,3 +366,20 @@ def image_status(letter: str) -> ImageStatus:
         resolved_at=at(0),
         source=source_of(image),
     )
+
+
+MISSED = {"workload": workload("a", ready=False), "records": (record("a", "Stable"),)}
+RUNS = "release {} runs (web:1.0.0@{}); but Pod web-1 is not ready".format(release_id("a"), "a" * 12)
+CHANGED = (Moved(Reference("ConfigMap", "settings"), "helm"),)
+DEGRADED = [
+    ("names the Pod where its state tells no more", pod("a", waiting("CrashLoopBackOff", restarts=1, last=run())), (), RUNS),
+    ("tells why the Pod is not ready", pod("a", waiting("CrashLoopBackOff", restarts=3, last=run())), (), f"{RUNS}: container app exited 3 times or more, last with code 1 (Error)"),
+    ("tells what the Pod is configured by and has changed", pod("a", container(ready=False), probed=False), CHANGED, f"{RUNS}; ConfigMap settings was changed by helm after the release had proven healthy: restore it, or make a new version of the ImageRollout that fits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("says", "one", "moved", "message"), DEGRADED, ids=[row[0] for row in DEGRADED])
+def test_degraded(says: str, one: Pod, moved: tuple[Moved, ...], message: str) -> None:
+    decision = decide(rollout(), seen("a", pods=(one,), moved=moved, **MISSED), at(60))
+    assert ready_of(decision.status) == "False Degraded"
+    assert decision.status.conditions[0].message == message

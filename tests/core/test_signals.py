@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from tests.builders import at, container, pod, run, waiting
 
 from podpin.core.observation import Container, Pod
-from podpin.core.signals import CLUSTER_SIGNALS, FAILURE_SIGNALS, pull_explanation
+from podpin.core.signals import CLUSTER_SIGNALS, FAILURE_SIGNALS, pull_explanation, standing
 
 NOT_FOUND = 'failed to pull and unpack image "r.example.com/web@sha256:aa": failed to resolve reference: r.example.com/web@sha256:aa: not found'
 NO_PLATFORM = "rpc error: code = NotFound desc = failed to pull image: no match for platform in manifest: not found"
@@ -244,6 +244,36 @@ def test_messages_name_the_container_and_no_pod_of_an_image_s_fault() -> None:
     finding = next(found for signal in FAILURE_SIGNALS if (found := signal(pod("a", looping(3), name="web-xyz"))))
     assert "app" in finding.message
     assert "web-xyz" not in finding.message
+
+
+CONFIG = 'configmap "settings" not found'
+STANDING = [
+    ("a Pod without a node, whatever the scheduler counts", pod("a", ready=False, unschedulable="0/3 nodes: 2 Insufficient cpu"), "it fits on no node"),
+    ("a Pod whose node went silent", pod("a", ready=False, phase="Running"), "its node node-1 has stopped answering"),
+    ("a pull that fails, whatever the words", pod("a", waiting("ImagePullBackOff", "Back-off")), "the image of container app can't be pulled"),
+    ("the same in another attempt", pod("a", waiting("ErrImagePull", NOT_FOUND)), "the image of container app can't be pulled"),
+    ("a container that cannot be created", pod("a", waiting("CreateContainerConfigError", CONFIG)), f"container app cannot be created: {CONFIG}"),
+    ("a kubelet that lags behind says nothing that stays", pod("a", waiting("CreateContainerConfigError", "failed to sync configmap cache: timed out")), None),
+    ("one that has run waits for its configuration in turns", pod("a", waiting("CreateContainerConfigError", CONFIG, restarts=1, last=run())), None),
+    ("a missing program", pod("a", waiting("CrashLoopBackOff", last=run(128, "StartError", NO_BINARY))), 'container app cannot be started: exec: "/bin/no": stat /bin/no: no such file or directory'),
+    ("a container that has exited twice", pod("a", looping(2)), None),
+    ("a container that exits again and again", pod("a", looping(4)), "container app exited 3 times or more, last with code 1 (Error)"),
+    ("the same while it runs once more", pod("a", container(ready=False, restarts=4, last=run())), "container app exited 3 times or more, last with code 1 (Error)"),
+    ("an init container that fails", pod("a", waiting("CrashLoopBackOff", name="first", init=True, restarts=3, last=run()), waiting("PodInitializing")), "init container first exited 3 times or more, last with code 1 (Error)"),
+    ("too little memory", pod("a", waiting("CrashLoopBackOff", restarts=3, last=run(137, "OOMKilled"))), "container app was killed 3 times or more for using more memory than its limit"),
+    ("containers that are never created", pod("a", waiting("ContainerCreating"), waiting("ContainerCreating", name="other")), "it waits for a volume or for its network"),
+    ("the same before an init container", pod("a", waiting("PodInitializing", name="first", init=True), waiting("PodInitializing")), "it waits for a volume or for its network"),
+    ("a container that is created anew", pod("a", waiting("ContainerCreating", restarts=1, last=run())), None),
+    ("a probe that does not succeed", pod("a", container(ready=False)), "container app runs, but its readiness probe does not succeed"),
+    ("the same after an init container has done its part", pod("a", container("first", init=True, ready=True, running_since=None, ended=run(0, "Completed")), container(ready=False)), "container app runs, but its readiness probe does not succeed"),
+    ("no probe, and not ready yet", pod("a", container(ready=False), probed=False), None),
+    ("a Pod of which nothing is known", replace(pod("a", ready=False), containers=()), None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("says", "one", "told"), STANDING, ids=[row[0] for row in STANDING])
+def test_what_stands_in_the_way_of_a_pod(says: str, one: Pod, told: str | None) -> None:
+    assert standing(one) == told
 
 
 def first(signals: Any, one: Pod) -> str | None:

@@ -95,6 +95,7 @@ class Story:
         self.roll_out_and_back()
         self.go_back_to_a_record_that_cannot_be_read()
         self.change_the_deployment_behind_its_back()
+        self.lose_the_configuration()
         self.change_the_spec_often()
         self.rollout("secret").wait_healthy("secret:1.0.0" + self.digest("private", "1.0.0"))
         self.rollout("mount").wait("the missing volume to be told of", lambda status: "settings" in json.dumps(status))
@@ -166,6 +167,21 @@ class Story:
         image = rollout.image()
         self.cluster.kubectl("set", "image", "deployment/drift", "app=elsewhere:1", "-n", NAMESPACE)
         wait_for(lambda: rollout.image() == image, 30, "the image to be put right")
+
+    def lose_the_configuration(self) -> None:
+        """A Pod of the stable release is made anew and does not start: is its ConfigMap, its Secret what it was?"""
+        config = {"metadata": {"name": "lost", "namespace": NAMESPACE}, "apiVersion": "v1"}
+        kubectl, body = self.cluster.kubectl, self.web("lost")
+        pod = body["spec"]["workload"]["template"]["spec"]
+        sources: list[Json] = [{"configMapRef": {"name": "lost"}}, {"secretRef": {"name": "lost", "optional": True}}]
+        pod["containers"][0]["envFrom"] = sources
+        body["spec"]["rollout"] = {**body["spec"].get("rollout", {}), "progressDeadline": "20s"}
+        self.cluster.apply([{**config, "kind": "ConfigMap"}, body])
+        rollout = self.rollout("lost")
+        rollout.wait_healthy("web:1.0.0" + self.digest("web", "1.0.0"))
+        kubectl("delete", "configmap", "lost", "-n", NAMESPACE)
+        kubectl("delete", "pods", "-n", NAMESPACE, "-l", "podpin.dev/rollout=lost", "--wait=false")
+        rollout.wait("the missing ConfigMap to be told of", lambda status: "lost is missing" in json.dumps(status))
 
     def change_the_spec_often(self) -> None:
         """More releases than are kept: the records of the oldest are deleted."""

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from podpin.core import names
+from podpin.core.config import Moved
 from podpin.core.image import Facts
 from podpin.core.kinds import KINDS
 from podpin.core.policy.terms import PassedOver
@@ -185,6 +186,9 @@ class Observation:
     """What such a workload has run until now, where its Pods tell it exactly."""
     gone: frozenset[str] = frozenset()
     """Digests that the registry itself says it has not, where a Pod's failure gave reason to ask."""
+    moved: tuple[Moved, ...] = ()
+    """What the stable release takes its configuration from and is not what it was, where Pods' absence gave reason to
+    ask."""
 
 
 def pod_of(raw: Mapping[str, Any]) -> Pod | None:

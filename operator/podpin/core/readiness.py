@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from podpin.core.config import suspicion
 from podpin.core.decision import Notice
 from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.release import Record, Release, images_text
-from podpin.core.signals import PULL_TROUBLES, had_been_ready
+from podpin.core.signals import PULL_TROUBLES, had_been_ready, standing
 from podpin.core.spec import Spec
 from podpin.core.status import CandidateStatus, RefusedStatus, RequestsStatus
 from podpin.core.transitions import State
@@ -257,12 +258,18 @@ def _short(spec: Spec, seen: Observation, release: str, now: datetime) -> str | 
     workload = seen.workload
     if workload is None or workload.release != release:
         return None
-    late = min((pod.name for pod, since, grace in _absent(spec, seen, release) if now >= since + grace), default=None)
-    if late is not None:
-        return f"Pod {late} is not ready"
+    if (late := missed(spec, seen, release, now)) is not None:
+        why = standing(late)
+        return f"Pod {late.name} is not ready{f': {why}' if why else ''}{suspicion(seen.moved)}"
     if workload.not_created is not None:
         return f"the cluster refuses to create Pods: {workload.not_created[1]}"
     return None
+
+
+def missed(spec: Spec, seen: Observation, release: str, now: datetime) -> Pod | None:
+    """The first by name of a release's Pods that have stayed away for longer than they may, or None."""
+    late = (pod for pod, since, grace in _absent(spec, seen, release) if now >= since + grace)
+    return min(late, key=lambda pod: pod.name, default=None)
 
 
 def _absent(spec: Spec, seen: Observation, release: str) -> Iterator[tuple[Pod, datetime, timedelta]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -393,3 +393,36 @@ def pull_explanation(pod: Pod) -> Finding | None:
     return Finding(
         "ImagePullFailed", f"the image of container {container.name} can't be pulled: {_brief(container.message)}"
     )
+
+
+def standing(pod: Pod) -> str | None:
+    """What stands in the way of a Pod and goes on doing so, in words that stay while containers are started anew.
+
+    None where nothing such can be told. What comes and goes with each attempt, such as that a container runs or waits
+    just now, and a runtime's or a scheduler's changing words, are left out.
+    """
+    if pod.unschedulable is not None:
+        return "it fits on no node"
+    if node_lost(pod):
+        return f"its node {pod.node} has stopped answering"
+    if (unpulled := pull_failure(pod)) is not None:
+        return f"the image of container {unpulled.name} can't be pulled"
+    finding = cannot_start(pod) or _never_configured(pod)
+    finding = finding or init_failing(pod) or out_of_memory(pod) or crash_looping(pod)
+    if finding is not None:
+        return finding.message
+    if any(c.restarts or (c.ended is not None and c.ended.exit_code) for c in pod.containers):
+        return None
+    if pod.containers and all(c.waiting in ("ContainerCreating", "PodInitializing") for c in pod.containers):
+        return "it waits for a volume or for its network"
+    silent = next((c for c in pod.containers if not c.init and not c.ready and c.running_since is not None), None)
+    if silent is None or not pod.probed:
+        return None
+    return f"container {silent.name} runs, but its readiness probe does not succeed"
+
+
+def _never_configured(pod: Pod) -> Finding | None:
+    """A container that has never run cannot be created as the template has it. One that has run waits in turns: now
+    for its configuration, now for its next try."""
+    fresh = tuple(c for c in pod.containers if c.last is None and not CACHE_LAG.search(c.message))
+    return bad_container_config(replace(pod, containers=fresh))

@@ -144,6 +144,28 @@ async def test_a_volume_s_trouble_is_what_the_newest_event_says(
     assert server.last.query == {"fieldSelector": "involvedObject.uid=uid-a-web-1,type=Warning", "limit": "50"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [("ConfigMap", "/api/v1/namespaces/shop/configmaps/settings"), ("Secret", f"{SECRETS}/settings")],
+)
+async def test_of_configuration_the_metadata_is_read_and_nothing_else(
+    server: ApiServer, cluster: Cluster, kind: str, path: str
+) -> None:
+    server.on("GET", path, Reply(body={"metadata": {"name": "settings"}}))
+    assert await cluster.config_metadata(WEB, kind, "settings") == {"name": "settings"}
+    assert "PartialObjectMetadata" in server.last.headers["Accept"]
+    server.on("GET", path, failure(404))
+    assert await cluster.config_metadata(WEB, kind, "settings") is None
+    server.on("GET", path, failure(403, "configmaps is forbidden"))
+    with pytest.raises(Denied):
+        await cluster.config_metadata(WEB, kind, "settings")
+
+
+@pytest.mark.parametrize("name", ["../pods/web", "Settings", "a/b", "a?b", ""])
+async def test_what_can_be_no_name_is_no_configuration_s_name(cluster: Cluster, name: str) -> None:
+    assert await cluster.config_metadata(WEB, "ConfigMap", name) is None
+
+
 NODES = "/api/v1/nodes"
 
 

@@ -20,9 +20,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, METADATA_ONLY, Api
 from podpin.adapters.kube.mirror import PAGE, Mirror
 from podpin.core import adopted, names
+from podpin.core.config import CONFIG_MAP, SECRET
 from podpin.core.decision import Notice
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.kinds import KINDS
@@ -207,6 +208,18 @@ class Cluster:
             if not page["metadata"].get("continue"):
                 return tuple(nodes)
             query["continue"] = page["metadata"]["continue"]
+
+    async def config_metadata(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
+        """The metadata of a ConfigMap or a Secret in the rollout's namespace, or None where there is none.
+
+        The contents are not asked for, and do not come.
+        """
+        try:
+            raw = await self.api.request("GET", _config(key, kind, name), accept=METADATA_ONLY)
+        except (NotFound, Invalid):  # what can be no name is nothing's name
+            return None
+        metadata: Mapping[str, Any] = raw["metadata"]
+        return metadata
 
     # --- credentials
 
@@ -467,6 +480,11 @@ def _workload(key: Key, place: Place) -> str:
 def _record(key: Key, release: str) -> str:
     name = names.record_name(key.name, release)
     return _path(f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions", "ControllerRevision", name)
+
+
+def _config(key: Key, kind: str, name: str) -> str:
+    folder = {CONFIG_MAP: "configmaps", SECRET: "secrets"}[kind]
+    return _path(f"/api/v1/namespaces/{key.namespace}/{folder}", kind, name)
 
 
 def _decoded(name: str, data: Mapping[str, Any]) -> dict[str, bytes]:
