@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from podpin.core.decision import Action, Apply, ApplyCanary, Judge, Prune, RemoveCanary, Write
+from podpin.core.decision import (
+    Action,
+    AdoptPod,
+    Apply,
+    ApplyCanary,
+    CreatePod,
+    DeletePod,
+    EvictPod,
+    Judge,
+    Prune,
+    Rehearse,
+    RemoveCanary,
+    Write,
+)
 from podpin.core.release import release_of
 from podpin.core.status import Status
 from tests.builders import images, release_id, spec
@@ -30,6 +43,10 @@ def told(action: Action) -> str:
             return "remove canary"
         case Prune(release):
             return f"prune {names[release]}"
+        case Rehearse(release, _):
+            return f"rehearse {names[release.id]}"
+        case AdoptPod(name) | CreatePod(name) | DeletePod(name) | EvictPod(name):
+            return f"{type(action).__name__} {name}"
 
 
 def ready_of(status: Status) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from podpin.core.keyring import Access
 from podpin.core.names import LABEL_RELEASE, Key, Place
-from podpin.core.observation import Pod, Workload, workload_of
+from podpin.core.observation import Pod, Workload, pod_of, workload_of
 from podpin.core.release import (
     Record,
     Release,
@@ -25,7 +25,7 @@ from podpin.core.release import (
 )
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Conflict, NotFound
+from podpin.errors import Conflict, NotFound, Unavailable
 from podpin.inquiry import Failed, Found
 from podpin.poller import Look
 from podpin.reconcile import Reconciler
@@ -89,6 +89,14 @@ class World:
     """Why the mirrors are not current."""
     late: tuple[Pod, ...] | None = None
     """What the mirror shows of the Pods until it is refreshed, if it is behind."""
+    own: dict[str, Json] = field(default_factory=dict)
+    """The Pods that podpin has made itself, and those that stand in their way, by name."""
+    refused: dict[str, Exception] = field(default_factory=dict)
+    """By method and name of a Pod, what is raised instead of doing it; by method alone, for all Pods."""
+    answers_lost: int = 0
+    """How many of the next writes to Pods are done, but not answered."""
+    budget: str | None = None
+    """Why no Pod may be evicted."""
     _version: int = 1000
 
     # --- what people and the cluster do
@@ -205,7 +213,8 @@ class World:
         return "podpin.dev/rollout" in (self.deployment["metadata"].get("labels") or {})
 
     def pods_of(self, key: Key) -> tuple[Pod, ...]:
-        return self.pods if self.late is None else self.late
+        own = tuple(pod for raw in self.own.values() if (pod := pod_of(raw)))
+        return (*self.pods, *own) if self.late is None else self.late
 
     def trouble_of(self, key: Key) -> str | None:
         return self.trouble
@@ -338,6 +347,79 @@ class World:
         self._wrote(f"workload {now_runs}")
         return workload_of(self.deployment)
 
+    # --- Pods of podpin's own
+
+    async def _ask_pod(self, what: str, name: str) -> None:
+        await self._ask(what)
+        for refusal in (f"{what} {name}", what):
+            if refusal in self.refused:
+                raise self.refused[refusal]
+
+    def _wrote_pod(self, what: str, before: tuple[Pod, ...]) -> None:
+        if self.answers_lost:
+            self.answers_lost -= 1
+            self.writes.append(what)
+            self.late = before
+            raise Unavailable("no answer")
+        self._wrote(what)
+
+    async def rehearse(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        await self._ask_pod("rehearse", "")
+
+    async def create_pod(self, key: Key, uid: str, manifest: Mapping[str, Any]) -> bool:
+        name, before = manifest["metadata"]["name"], self.pods_of(key)
+        await self._ask_pod("create_pod", name)
+        if name in self.own:
+            there = pod_of(self.own[name])
+            return there is not None and there.owner == uid
+        metadata = {**manifest["metadata"], "uid": f"u{self._version}", "creationTimestamp": write_time(self.now)}
+        self.own[name] = self._stamped({**copy.deepcopy(dict(manifest)), "metadata": metadata, "status": {}})
+        self._wrote_pod(f"create {name}", before)
+        return True
+
+    async def delete_pod(self, key: Key, name: str, uid: str) -> None:
+        before = self.pods_of(key)
+        await self._ask_pod("delete_pod", name)
+        if name in self.own and self.own[name]["metadata"]["uid"] == uid:
+            del self.own[name]
+            self._wrote_pod(f"delete {name}", before)
+
+    async def evict_pod(self, key: Key, name: str, uid: str) -> str | None:
+        before = self.pods_of(key)
+        await self._ask_pod("evict_pod", name)
+        if self.budget is not None:
+            return self.budget
+        if name in self.own and self.own[name]["metadata"]["uid"] == uid:
+            del self.own[name]
+            self._wrote_pod(f"evict {name}", before)
+        return None
+
+    async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
+        before = self.pods_of(key)
+        await self._ask_pod("adopt_pod", name)
+        raw = self.own[name]
+        owners = [owner_reference(key.name, uid)]
+        self.own[name] = self._stamped({**raw, "metadata": {**raw["metadata"], "ownerReferences": owners}})
+        self._wrote_pod(f"adopt {name}", before)
+
+    def own_ready(self, release: str | None = None) -> None:
+        """All Pods of podpin's own, or those of a release, run and are ready since now."""
+        for name, raw in self.own.items():
+            if release in (None, raw["metadata"]["labels"][LABEL_RELEASE]) and not _is_ready(raw):
+                self.own[name] = self._stamped({**raw, "status": _running(write_time(self.now))})
+
+    def own_crash(self, release: str) -> None:
+        """All Pods of a release that podpin has made crash again and again."""
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+        ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+        part = {"name": "app", "ready": False, "restartCount": 3, "state": state, "lastState": ended}
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": write_time(self.now)}
+        for name, raw in self.own.items():
+            if raw["metadata"]["labels"][LABEL_RELEASE] == release:
+                status = {"phase": "Running", "conditions": [ready], "containerStatuses": [part]}
+                placed = {**raw["spec"], "nodeName": "node-1"}
+                self.own[name] = self._stamped({**raw, "spec": placed, "status": status})
+
     async def prune(self, key: Key, release: str) -> None:
         await self._ask("prune")
         self.records.pop(release, None)
@@ -399,6 +481,8 @@ class _Cluster:
         self.canary, self.remove_canary = world.canary_of, world.remove_canary
         self.selected, self.apply_pins = world.selected, world.apply_pins
         self.config_metadata = world.config_metadata
+        self.rehearse, self.create_pod, self.delete_pod = world.rehearse, world.create_pod, world.delete_pod
+        self.evict_pod, self.adopt_pod = world.evict_pod, world.adopt_pod
 
 
 class Podpin:
@@ -439,6 +523,16 @@ class Podpin:
         assert self.world.rollout is not None
         conditions = self.world.rollout["status"]["conditions"]
         return next(str(each["message"]) for each in conditions if each["type"] == "Ready")
+
+
+def _is_ready(raw: Json) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in raw["status"].get("conditions", ()))
+
+
+def _running(since: str) -> Json:
+    part = {"name": "app", "ready": True, "restartCount": 0, "state": {"running": {"startedAt": since}}}
+    conditions = [{"type": kind, "status": "True", "lastTransitionTime": since} for kind in ("PodScheduled", "Ready")]
+    return {"phase": "Running", "conditions": conditions, "containerStatuses": [part]}
 
 
 def later(world: World, seconds: float) -> None:

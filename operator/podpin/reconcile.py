@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol, assert_never
 
 from podpin.configuration import Configuration
-from podpin.core import adopted, names, report
+from podpin.core import adopted, names, podset, report
 from podpin.core.canary import on_trial
 from podpin.core.decision import (
     Action,
+    AdoptPod,
     Apply,
     ApplyCanary,
+    CreatePod,
     Decision,
+    DeletePod,
+    EvictPod,
     Judge,
     Notice,
+    PodAction,
     Prune,
+    Rehearse,
     RemoveCanary,
     Requests,
     Rollout,
@@ -48,6 +54,8 @@ from podpin.core.spec.images import ImageSpec
 from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.workload import BUILDERS, canary, owner_reference
+from podpin.core.workload import pod as pod_manifest
+from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
 from podpin.poller import AccessSource, Look, Poller, Wish
@@ -73,7 +81,7 @@ ASK_AGAIN = timedelta(seconds=10)
 log = logging.getLogger(__name__)
 
 
-class Cluster(Protocol):
+class Cluster(Pods, Protocol):
     """What podpin needs of a cluster."""
 
     def blind(self, key: Key) -> str | None:
@@ -141,6 +149,9 @@ class Cluster(Protocol):
     async def remove_canary(self, key: Key, uid: str) -> None:
         """Delete the canary of that uid."""
 
+    async def rehearse(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        """Ask whether a Pod would be taken, without making it; raises Invalid where it would not."""
+
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
 
@@ -170,6 +181,10 @@ class Memory:
     """The release that was last seen not whole, and when, by podpin's own clock."""
     ripe: datetime | None = None
     """When what another rollout runs will have been healthy for long enough."""
+    crew: Crew = field(default_factory=Crew)
+    """What stands in the way of Pods that podpin makes itself."""
+    again: bool = False
+    """Something has come of the work on the Pods that is to be told at once."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
 
@@ -218,6 +233,11 @@ class Reconciler:
             # The mirror says so in the log and to the readiness probe; what is seen now is no ground to decide on.
             return BLIND
         rollout = rollout_of(body)
+        memory = self._memories.setdefault(key, Memory())
+        if memory.crew.unsure and isinstance(rollout.spec, Spec):
+            # A write to a Pod has got no answer: a watch that lags behind would have the same done twice.
+            await self._cluster.refresh(key, rollout.spec.place(key.name))
+            memory.crew.unsure = False
         seen, recheck = await self._look(rollout)
         now = self._clock()
         decision = decide(rollout, seen, now)
@@ -228,7 +248,9 @@ class Reconciler:
             now = self._clock()
             decision = decide(rollout, seen, now)
         await self._act(rollout, seen, decision, body.get("status") or {})
-        memory = self._memories.get(key, Memory())
+        if memory.again:
+            memory.again = False
+            return timedelta(0)
         waits = [moment - now for moment in (decision.recheck_at, memory.ripe) if moment is not None] + (
             [recheck] if recheck else []
         )
@@ -268,12 +290,14 @@ class Reconciler:
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
         )
-        if seen.workload is None:
+        if spec.kind == podset.KIND:
+            seen = podset.observed(rollout, spec, replace(seen, hindrance=memory.crew.hindrance), now)
+        elif seen.workload is None:
             seen = replace(seen, workload=await self._live(key, place))
             if seen.workload is None and rollout.status.workload is not None:
                 # Perhaps it went with the rollout itself, and the watch was blind at the time.
                 await self._cluster.confirm(key, rollout.uid)
-        if seen.workload is not None and _is_ours(rollout, spec, seen.workload):
+        if spec.kind != podset.KIND and seen.workload is not None and _is_ours(rollout, spec, seen.workload):
             seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
@@ -511,6 +535,7 @@ class Reconciler:
         """Carry out the actions in their order, and return the status as it is to be then."""
         key, status = rollout.key, decision.status
         applied: Workload | None = None
+        work: list[PodAction] = []
         fetching = [
             asyncio.ensure_future(self._cluster.release(key, action.id))
             for action in decision.actions
@@ -533,6 +558,10 @@ class Reconciler:
                         await self._apply_canary(rollout, action)
                     case RemoveCanary(uid):
                         await self._cluster.remove_canary(key, uid)
+                    case Rehearse(release, intent):
+                        await self._rehearse(rollout, release, intent)
+                    case AdoptPod() | CreatePod() | DeletePod() | EvictPod():
+                        work.append(action)
                     case Prune(id_):
                         await self._cluster.prune(key, id_)
                     case _:
@@ -540,6 +569,10 @@ class Reconciler:
         finally:
             for task in fetching:
                 task.cancel()
+        if isinstance(rollout.spec, Spec) and rollout.spec.kind == podset.KIND:
+            await self._work(rollout, seen, work)
+            marked = replace(seen, records=self._cluster.records(key))
+            seen = podset.observed(rollout, rollout.spec, marked, self._clock())
         there = seen.workload
         ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
         if applied is None and there is not None and ours and not there.drifted:
@@ -563,6 +596,35 @@ class Reconciler:
         self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
         log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied
+
+    async def _rehearse(self, rollout: Rollout, release: Release, intent: str) -> None:
+        owner = owner_reference(rollout.key.name, rollout.uid)
+        try:
+            await self._cluster.rehearse(rollout.key, pod_manifest(rollout.key, owner, release, None))
+        except Invalid as error:
+            raise WorkloadRefused(intent, str(error)) from error
+        except Denied as error:  # a quota or a policy, which is told of when it stands in the way
+            log.info("%s: a Pod of release %s would be refused now: %s", rollout.key, release.id, error)
+
+    async def _work(self, rollout: Rollout, seen: Observation, actions: Sequence[PodAction]) -> None:
+        """Make and take away Pods."""
+        key, memory = rollout.key, self._memories.setdefault(rollout.key, Memory())
+        first = next((action for action in actions if isinstance(action, CreatePod)), None)
+        whole = first.release or await self._cluster.release(key, first.id) if first is not None else None
+        if first is not None and whole is None:
+            raise NotFound(f"The record of release {first.id} is gone, so its Pods can't be made.")
+        if first is not None and rollout.status.workload is not None and all(pod.is_over for pod in seen.pods):
+            # Perhaps they went with the rollout itself, and the watch was blind at the time.
+            await self._cluster.confirm(key, rollout.uid)
+
+        def manifest(action: CreatePod) -> Mapping[str, Any]:
+            assert whole is not None
+            owner = owner_reference(key.name, rollout.uid)
+            return pod_manifest(key, owner, replace(whole, retried=action.retried), action.name)
+
+        memory.again = await memory.crew.work(self._cluster, key, rollout.uid, actions, manifest, self._clock())
+        for action in actions:
+            log.info("%s: %s %s", key, type(action).__name__, action.name)
 
     async def _apply_canary(self, rollout: Rollout, action: ApplyCanary) -> None:
         assert isinstance(rollout.spec, Spec)

@@ -124,7 +124,26 @@ def test_a_pod_is_seen_with_all_that_tells_why_it_is_not_ready() -> None:
             ),
             Container("side", ready=True, running_since=second(4)),
         ),
+        images=(("app", "r/web@sha256:aa"),),
     )
+
+
+@pytest.mark.parametrize(
+    ("owners", "owner"),
+    [
+        ([], None),
+        ([{"kind": "ImageRollout", "apiVersion": "podpin.dev/v1alpha1", "uid": "5f3b"}], None),
+        ([{"kind": "ImageRollout", "apiVersion": "podpin.dev/v1alpha1", "uid": "5f3b", "controller": True}], "5f3b"),
+        ([{"kind": "ImageRollout", "apiVersion": "example.com/v1", "uid": "5f3b", "controller": True}], ""),
+        ([{"kind": "ReplicaSet", "apiVersion": "apps/v1", "uid": "r1", "controller": True}], ""),
+    ],
+    ids=["nobody", "an owner that controls nothing", "a rollout", "another group's ImageRollout", "a ReplicaSet"],
+)
+def test_a_pod_tells_who_controls_it_and_its_images_only_where_podpin_may(owners: list[Any], owner: str | None) -> None:
+    seen = pod_of({**POD, "metadata": {**POD["metadata"], "ownerReferences": owners}})
+    assert seen is not None
+    assert seen.owner == owner
+    assert bool(seen.images) is (owner != "")
 
 
 def test_a_pod_that_was_just_made_is_seen_as_pending() -> None:

@@ -87,13 +87,59 @@ class RemoveCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class Rehearse:
+    """Ask the API server whether it would take the Pods of a release that is about to run."""
+
+    release: Release
+    intent: str
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptPod:
+    """Take over a Pod of podpin's that nobody controls any more."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatePod:
+    """Make a Pod of a release. `release` is None where its template is to be read from the record."""
+
+    name: str
+    id: str
+    release: Release | None
+    retried: str | None = None
+    """The request for which it is made, where the release is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete a Pod, whatever anybody's budget says."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvictPod:
+    """Take away a Pod that serves, if its PodDisruptionBudget allows."""
+
+    name: str
+    uid: str
+
+
+PodAction = AdoptPod | CreatePod | DeletePod | EvictPod
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Delete the record of a release that nothing will go back to."""
 
     release: str
 
 
-Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Prune
+Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Rehearse | PodAction | Prune
 
 
 @dataclass(frozen=True, slots=True)

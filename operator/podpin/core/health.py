@@ -163,6 +163,8 @@ def _judge(
         return Failing(finding) if finding.certain or not shared else Blocked(shared)
     if refusal := _refusal(pods, seen.workload):
         blocked.append(refusal)
+    if seen.workload is not None and seen.workload.not_removed:
+        blocked.append(Finding("EvictionRefused", f"an old Pod can't be taken away: {seen.workload.not_removed}"))
     if blocked and not failing and not starting:
         return Blocked(blocked[0])
     deadline = progress_at(pods, clock_from) + terms.deadline

@@ -42,6 +42,8 @@ ANNOTATION_SPEC: Final = f"{GROUP}/spec"
 """On a release record: a hash of what the user wrote, pins apart, to tell a moved tag from an edited spec."""
 ANNOTATION_VERDICT: Final = f"{GROUP}/verdict"
 """On a release record: the verdict, a JSON object; absent while the release is being tried."""
+ANNOTATION_RUNS: Final = f"{GROUP}/runs"
+"""On a release record, where podpin makes the Pods itself: a number; the release with the highest one is to run."""
 ANNOTATION_RETRIED: Final = f"{GROUP}/retried"
 """On the Pod template: the request by which its release was tried again, so that it is tried with new Pods."""
 ANNOTATION_REQUEST: Final = f"{GROUP}/request"
@@ -91,6 +93,11 @@ def canary_name(rollout: str) -> str:
 def canary_place(rollout: str) -> Place:
     """Where that Deployment is."""
     return Place("Deployment", canary_name(rollout))
+
+
+def pod_name(rollout: str, release: str, ordinal: int) -> str:
+    """The name of a Pod that podpin makes itself."""
+    return f"{rollout}-{release}-{ordinal}"
 
 
 def record_name(rollout: str, release: str) -> str:

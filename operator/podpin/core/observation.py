@@ -98,6 +98,12 @@ class Pod:
     """It is one of the few by which a release is tried beside the stable one."""
     trouble: str | None = None
     """What the Pod's events say of a volume that can't be mounted, where podpin had reason to read them."""
+    owner: str | None = None
+    """The uid of the ImageRollout that controls it; empty where another kind of object does, None where none does."""
+    retried: str | None = None
+    """The request for which it was made, where its release was tried again. Like the images, of podpin's own only."""
+    images: tuple[tuple[str, str], ...] = ()
+    """The images of its main containers, by container, in the order of the names."""
 
     @property
     def is_over(self) -> bool:
@@ -126,6 +132,8 @@ class Workload:
     total: int = 0
     updated: int = 0
     available: int = 0
+    not_removed: str | None = None
+    """Why its old Pods cannot be taken away, or None."""
     not_created: tuple[str, str] | None = None
     """Reason and message of why its Pods cannot be created (the condition ReplicaFailure), or None."""
     paused: bool = False
@@ -134,6 +142,22 @@ class Workload:
     """Somebody changed a field that podpin applied."""
     step: tuple[int, int] | None = None
     """Of a canary: the number of the step that it takes, from 1, and how many Pods it was given for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What keeps podpin from making and removing Pods itself, as the API server has told it before."""
+
+    not_created: tuple[str, str] | None = None
+    """Reason and message of why Pods could not be made, or None."""
+    create_from: datetime | None = None
+    """When to try again."""
+    not_removed: str | None = None
+    """Why an old Pod could not be taken away, or None."""
+    remove_from: datetime | None = None
+    """When to try again."""
+    taken: frozenset[str] = frozenset()
+    """Names that a Pod of podpin's cannot have: Pods of somebody else do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +199,7 @@ class Observation:
     canary: Workload | None = None
     """The Deployment that runs a few Pods of a new release beside the workload."""
     pods: tuple[Pod, ...] = ()
+    hindrance: Hindrance = Hindrance()
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
     """Containers whose digest in the stable release the registry has no more, with that digest."""
@@ -205,6 +230,9 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
     # An init container that is always restarted is a sidecar: it has its part in Ready, as the others have.
     sidecars = {_text(container, "name") for container in inits if container.get("restartPolicy") == "Always"}
     written = {_text(container, "name"): _text(container, "image") for container in (*mains, *inits)}
+    owner = _controller(metadata)
+    # Who makes the Pods of a Deployment looks after these things as well; they need not be held for ten thousand.
+    ours = owner != ""
     return Pod(
         name=_text(metadata, "name"),
         uid=_text(metadata, "uid"),
@@ -227,6 +255,9 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         ),
         gated=bool(spec.get("readinessGates")),
         canary=_text(_get(metadata, "labels"), names.LABEL_TRACK) == names.CANARY,
+        owner=owner,
+        retried=_text(_get(metadata, "annotations"), names.ANNOTATION_RETRIED) or None if ours else None,
+        images=tuple(sorted((_text(one, "name"), _text(one, "image")) for one in mains)) if ours else (),
         containers=(
             *(
                 _container(one, written, init=_text(one, "name") not in sidecars)
@@ -235,6 +266,15 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
             *(_container(one, written, init=False) for one in _list(status, "containerStatuses")),
         ),
     )
+
+
+def _controller(metadata: Mapping[str, Any]) -> str | None:
+    """The uid of the ImageRollout that controls an object; empty for another controller, None for none."""
+    for owner in _list(metadata, "ownerReferences"):
+        if owner.get("controller"):
+            group = _text(owner, "apiVersion").partition("/")[0]
+            return _text(owner, "uid") if (group, owner.get("kind")) == (names.GROUP, names.KIND) else ""
+    return None
 
 
 def _round(container: Mapping[str, Any]) -> timedelta:

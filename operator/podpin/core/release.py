@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -109,6 +110,8 @@ class Record:
     created: datetime | None = None
     owner: str | None = None
     """The uid of the rollout that it belongs to; None for one that is not written yet, or has been orphaned."""
+    runs: int = 0
+    """Where podpin makes the Pods itself: the release with the highest number is to run; 0 for one that never was."""
 
     @property
     def is_stable(self) -> bool:
@@ -137,6 +140,7 @@ def annotations_of(record: Record) -> dict[str, str | None]:
     verdict = record.verdict
     return {
         names.ANNOTATION_REQUEST: record.request,
+        **({names.ANNOTATION_RUNS: str(record.runs)} if record.runs else {}),
         names.ANNOTATION_VERDICT: None
         if verdict is None
         else json.dumps(
@@ -201,10 +205,15 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
         verdict=verdict,
         request=annotations.get(names.ANNOTATION_REQUEST),
         created=read_time(metadata.get("creationTimestamp")),
+        runs=_number(annotations.get(names.ANNOTATION_RUNS)),
         owner=next(
             (str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None
         ),
     )
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and re.fullmatch("[1-9][0-9]{0,15}", text, re.ASCII) else 0
 
 
 def _verdict_of(raw: Mapping[str, Any]) -> Verdict:

@@ -32,7 +32,7 @@ from podpin.core.transitions import State
 from podpin.core.trust import signers_of
 from podpin.core.workload import selector_of
 
-REFUSED: Final = "the API server refuses the Deployment made from spec.workload"
+REFUSED: Final = "the API server refuses the {kind} made from spec.workload"
 REFUSED_PINS: Final = "the API server refuses podpin's images in the workload of spec.targetRef"
 FIRST_LOOK: Final = timedelta(seconds=2)
 """How long a new rollout's first status waits for the registry: most often it answers at once, and one write does."""
@@ -67,7 +67,8 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     """The whole next status of a rollout with a usable spec, its events, and when to look again."""
     say = say_of(spec, seen, settled, now)
     if settled.refusal is not None:
-        message = f"{REFUSED if spec.target_ref is None else REFUSED_PINS}: {settled.refusal.message}"
+        refused = REFUSED.format(kind=spec.kind) if spec.target_ref is None else REFUSED_PINS
+        message = f"{refused}: {settled.refusal.message}"
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
     old = rollout.status
     images = _images(spec, seen, old, now, trying=settled.state in (State.TRYING, State.CANARY))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from podpin.core import adopted, report
+from podpin.core import adopted, podset, report
 from podpin.core.canary import Step, apart, canary_intent, on_trial, steps_of
 from podpin.core.decision import (
     Action,
@@ -90,7 +90,11 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     before = replace(before, health=_health(rollout.spec, trial, candidate, before, now))
     world = before if rollout.spec.suspend else _answer(settle(before), before)
     world = _with_what_ran(_adopt(world, wanted), before, seen)
-    wished = _actions(rollout, rollout.spec, seen, before, world)
+    world = podset.marked(world, before) if rollout.spec.kind == podset.KIND else world
+    wished, again = _actions(rollout, rollout.spec, seen, before, world)
+    if again.altered:
+        message = f"Somebody changed the image of Pod {', '.join(again.altered)}; it is replaced"
+        world = world.say(Notice("Warning", "DriftCorrected", message))
     actions = tuple(
         one for one in wished if not (isinstance(one, Apply | ApplyCanary) and one.intent in _refused(refusal))
     )
@@ -113,7 +117,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         refusal=refusal if before.wanted is not wanted or actions != wished else None,
     )
     told = report.tell(rollout, rollout.spec, apart(seen), settled, now)
-    return replace(told, actions=actions)
+    moments = [moment for moment in (told.recheck_at, again.recheck_at) if moment is not None]
+    return replace(told, actions=actions, recheck_at=min(moments, default=None))
 
 
 def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
@@ -386,8 +391,14 @@ def _with_what_ran(world: World, before: World, seen: Observation) -> World:
     return world.with_record(record.judged(world.verdict(STABLE, found)))
 
 
-def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, world: World) -> tuple[Action, ...]:
+def _actions(
+    rollout: Rollout, spec: Spec, seen: Observation, before: World, world: World
+) -> tuple[tuple[Action, ...], podset.Plan]:
     actions: list[Action] = []
+    pods = podset.Plan()
+    if spec.kind == podset.KIND:
+        actions.extend(podset.rehearsal(spec, before, world))
+        pods = podset.plan(rollout, spec, seen, world, world.now)
     for release in world.written:
         record = world.records[release]
         if release in before.records:
@@ -397,7 +408,8 @@ def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, wor
         elif seen.ran is not None and seen.ran.id == release:
             actions.append(Write(seen.ran, record))
     running = world.record(world.running)
-    if running is not None and not spec.suspend:
+    actions.extend(pods.actions)
+    if running is not None and not spec.suspend and spec.kind != podset.KIND:
         intent = _intent_of(rollout, spec, running)
         workload = seen.workload
         if (
@@ -412,7 +424,7 @@ def _actions(rollout: Rollout, spec: Spec, seen: Observation, before: World, wor
     if not spec.suspend:
         actions.extend(_canary_actions(spec, seen, world))
     actions.extend(Prune(record.release) for record in _surplus(world))
-    return tuple(actions)
+    return tuple(actions), pods
 
 
 def _canary_actions(spec: Spec, seen: Observation, world: World) -> Iterator[Action]:

@@ -103,6 +103,18 @@ def canary(
     return body
 
 
+def pod(key: names.Key, owner: Mapping[str, Any], release: Release, name: str | None) -> dict[str, Any]:
+    """One Pod of a release, where podpin makes the Pods itself; without a name, the API server gives it one."""
+    template = pod_template(key.name, release)
+    called = {"name": name} if name is not None else {"generateName": f"{key.name}-{release.id}-"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], **called, "namespace": key.namespace, "ownerReferences": [dict(owner)]},
+        "spec": template["spec"],
+    }
+
+
 BUILDERS: Mapping[str, Callable[[names.Key, Mapping[str, Any], WorkloadSpec, Release, str], dict[str, Any]]] = {
     "Deployment": deployment,
 }

@@ -13,7 +13,7 @@ import pytest
 from tests.adapters.kube.scripted import ApiServer, Reply, failure, page
 from tests.builders import REPOSITORY, UID, images, pod, spec
 
-from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Api
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
 from podpin.adapters.kube.cluster import Cluster
 from podpin.core.decision import Notice
 from podpin.core.names import Key, Place
@@ -21,6 +21,7 @@ from podpin.core.placement import placement_of
 from podpin.core.reference import parse_repository
 from podpin.core.release import Record, Verdict, record_manifest, release_of
 from podpin.core.workload import deployment, intent_of, owner_reference
+from podpin.core.workload import pod as pod_manifest
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 
 if TYPE_CHECKING:
@@ -594,3 +595,105 @@ async def test_an_event_that_gets_lost_disturbs_nobody(
 async def test_there_may_be_nothing_to_wait_for(cluster: Cluster) -> None:
     await asyncio.wait_for(cluster.flush(), 1)
     assert not cluster._posting
+
+
+# --- Pods of podpin's own
+
+PODS = "/api/v1/namespaces/shop/pods"
+POD = pod_manifest(WEB, OWNER, RELEASE, "web-x-0")
+
+
+def live_pod(version: int = 9, **metadata: Any) -> dict[str, Any]:
+    made = {"uid": "p1", "creationTimestamp": "2026-03-01T12:00:00Z", "resourceVersion": str(version), **metadata}
+    return {**POD, "kind": "Pod", "metadata": {**POD["metadata"], **made}}
+
+
+async def test_a_pod_that_was_made_is_known_at_once(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", PODS, Reply(body=live_pod()))
+    assert await cluster.create_pod(WEB, UID, POD)
+    assert server.last.body == POD
+    assert [one.name for one in cluster.pods(WEB)] == ["web-x-0"]
+
+
+@pytest.mark.parametrize(
+    ("there", "free"),
+    [
+        (live_pod(), True),
+        (live_pod(ownerReferences=[]), True),
+        (live_pod(ownerReferences=[{**OWNER, "uid": "another"}]), False),
+        (live_pod(labels={"app": "theirs"}), False),
+    ],
+    ids=["podpin's own, whose answer was lost", "an orphan of podpin's", "another rollout's", "a stranger's"],
+)
+async def test_a_name_that_is_taken_is_looked_at(
+    server: ApiServer, cluster: Cluster, there: dict[str, Any], free: bool
+) -> None:
+    server.on("POST", PODS, failure(409, 'pods "web-x-0" already exists'))
+    server.on("GET", f"{PODS}/web-x-0", Reply(body=there))
+    assert await cluster.create_pod(WEB, UID, POD) is free
+    assert len(cluster.pods(WEB)) == free
+
+
+async def test_a_pod_is_rehearsed_without_being_made(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", PODS, Reply(body=live_pod()))
+    await cluster.rehearse(WEB, POD)
+    assert server.last.query["dryRun"] == "All"
+    assert cluster.pods(WEB) == ()
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        (Reply(body=live_pod(10, deletionTimestamp="2026-03-01T12:00:30Z", deletionGracePeriodSeconds=30)), [True]),
+        (Reply(body=live_pod(10, deletionTimestamp="2026-03-01T12:00:00Z", deletionGracePeriodSeconds=0)), []),
+        (failure(404), []),
+    ],
+    ids=["on its way out", "gone at once", "gone before"],
+)
+async def test_a_pod_that_was_deleted_is_known_to_go(
+    server: ApiServer, cluster: Cluster, answer: Reply, left: list[bool]
+) -> None:
+    server.on("POST", PODS, Reply(body=live_pod()))
+    await cluster.create_pod(WEB, UID, POD)
+    server.on("DELETE", f"{PODS}/web-x-0", answer)
+    await cluster.delete_pod(WEB, "web-x-0", "p1")
+    assert server.last.body == {"preconditions": {"uid": "p1"}}
+    assert [one.deleting for one in cluster.pods(WEB)] == left
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (Reply(body={"kind": "Status"}), None),
+        (failure(404), None),
+        (failure(429, "Cannot evict pod as it would violate the pod's disruption budget."), "Cannot evict"),
+        (failure(500, "This pod has more than one PodDisruptionBudget"), "more than one"),
+    ],
+    ids=["taken away", "gone", "a budget says no", "two budgets"],
+)
+async def test_an_eviction_asks_the_budget(server: ApiServer, cluster: Cluster, answer: Reply, why: str | None) -> None:
+    server.on("POST", f"{PODS}/web-x-0/eviction", answer)
+    told = await cluster.evict_pod(WEB, "web-x-0", "p1")
+    assert told is None if why is None else why in str(told)
+    sent = next(one for one in server.asked if one.method == "POST").body
+    assert sent["deleteOptions"] == {"preconditions": {"uid": "p1"}}
+
+
+async def test_an_api_server_that_is_busy_is_no_budget(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", f"{PODS}/web-x-0/eviction", failure(429, "too many requests", retry_after="1"))
+    with pytest.raises(Unavailable):
+        await cluster.evict_pod(WEB, "web-x-0", "p1")
+
+
+async def test_an_orphan_is_adopted_by_a_rollout_that_is_there_still(server: ApiServer, cluster: Cluster) -> None:
+    rollout = "/apis/podpin.dev/v1alpha1/namespaces/shop/imagerollouts/web"
+    server.on("PATCH", f"{PODS}/web-x-0", Reply(body=live_pod()))
+    for metadata in ({"uid": "another"}, {"uid": UID, "deletionTimestamp": "2026-03-01T12:00:00Z"}):
+        server.on("GET", rollout, Reply(body={"metadata": metadata}))
+        with pytest.raises(NotFound):
+            await cluster.adopt_pod(WEB, UID, "web-x-0", "p1")
+    server.on("GET", rollout, Reply(body={"metadata": {"uid": UID}}))
+    await cluster.adopt_pod(WEB, UID, "web-x-0", "p1")
+    assert server.last.headers["Content-Type"] == STRATEGIC
+    assert server.last.body == {"metadata": {"uid": "p1", "ownerReferences": [OWNER]}}
+    assert len(cluster.pods(WEB)) == 1

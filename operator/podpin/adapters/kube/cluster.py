@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, METADATA_ONLY, Api
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, METADATA_ONLY, STRATEGIC, Api
 from podpin.adapters.kube.mirror import PAGE, Mirror
 from podpin.core import adopted, names
 from podpin.core.config import CONFIG_MAP, SECRET
@@ -33,11 +33,13 @@ from podpin.core.placement import Node, node_of, platforms_for
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError
+from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 
 SECRET_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 NOT_SET_UP = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 """The reasons of the events that tell why the containers of a Pod are not created."""
+BUDGET: Final = re.compile("disruption ?budget", re.IGNORECASE)
+"""What is spoken of where an eviction is refused: a budget that has nothing left, or two that share the Pod."""
 LONGEST_EVENT = 1024
 NODES_FRESH: Final = 60.0
 """Seconds for which what was read of the nodes is taken for current."""
@@ -95,7 +97,7 @@ class Cluster:
 
     async def refresh(self, key: Key, place: Place) -> None:
         """Read a rollout's workload and Pods anew: a watch may be silent, or behind, without anybody knowing."""
-        places = [place] + ([names.canary_place(key.name)] if self.canary(key) else [])
+        places = ([place] if place.kind in KINDS else []) + ([names.canary_place(key.name)] if self.canary(key) else [])
         await asyncio.gather(*(self._renew_workload(key, one) for one in places), self._renew_pods(key))
 
     async def _renew_workload(self, key: Key, place: Place) -> None:
@@ -359,6 +361,77 @@ class Cluster:
             await self.api.request("DELETE", _workload(key, place), body=body)
         self._mine(self._deployments, key).drop(key.namespace, place.name)
 
+    # --- Pods of podpin's own
+
+    async def rehearse(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        """Ask whether a Pod would be taken, without making it; raises Invalid or Denied where it would not."""
+        query = {"fieldManager": names.FIELD_MANAGER, "dryRun": "All"}
+        await self.api.request("POST", _pods(key), query=query, body=manifest)
+
+    async def create_pod(self, key: Key, uid: str, manifest: Mapping[str, Any]) -> bool:
+        """Make a Pod. One of that name that is there already is taken in instead, so that the next look knows of it.
+
+        Returns whether the name is the rollout's to use: False where somebody else's Pod has it.
+        """
+        mirror = self._mine(self._pods, key)
+        try:
+            raw = await self.api.request("POST", _pods(key), query={"fieldManager": names.FIELD_MANAGER}, body=manifest)
+        except Conflict:
+            raw = await self.api.request("GET", _pod(key, manifest["metadata"]["name"]))
+            pod, rollout = pod_of(raw), (raw["metadata"].get("labels") or {}).get(names.LABEL_ROLLOUT)
+            if pod is None or rollout != key.name or pod.owner not in (uid, None):
+                return False
+        mirror.put(raw)
+        return True
+
+    async def delete_pod(self, key: Key, name: str, uid: str) -> None:
+        """Delete a Pod, unless it is gone or another one by now."""
+        body = {"preconditions": {"uid": uid}}
+        mirror = self._mine(self._pods, key)
+        try:
+            raw = await self.api.request("DELETE", _pod(key, name), body=body)
+        except NotFound:
+            mirror.drop(key.namespace, name)
+            return
+        # A Pod that no kubelet has yet is gone at once.
+        if raw.get("kind") == "Pod" and raw["metadata"].get("deletionGracePeriodSeconds"):
+            mirror.put(raw)
+        else:
+            mirror.drop(key.namespace, name)
+
+    async def evict_pod(self, key: Key, name: str, uid: str) -> str | None:
+        """Evict a Pod, unless it is gone; returns why its PodDisruptionBudget does not allow that, or None."""
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": key.namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        mirror = self._mine(self._pods, key)
+        try:
+            await self.api.request("POST", f"{_pod(key, name)}/eviction", body=body)
+            mirror.put(await self.api.request("GET", _pod(key, name)))
+        except NotFound:
+            mirror.drop(key.namespace, name)
+        except Unavailable as error:
+            if not BUDGET.search(str(error)):
+                raise
+            return str(error)
+        return None
+
+    async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
+        """Make the ImageRollout the controller of a Pod that has none.
+
+        Raises NotFound where the ImageRollout is another one by now or about to go: it may have let go of the Pod.
+        """
+        rollout = await self.api.request("GET", _rollout(key))
+        if rollout["metadata"]["uid"] != uid or rollout["metadata"].get("deletionTimestamp"):
+            raise NotFound(f"ImageRollout {key} is going away.")
+        body = {"metadata": {"uid": pod_uid, "ownerReferences": [owner_reference(key.name, uid)]}}
+        query = {"fieldManager": names.FIELD_MANAGER}
+        raw = await self.api.request("PATCH", _pod(key, name), query=query, body=body, kind=STRATEGIC)
+        self._mine(self._pods, key).put(raw)
+
     async def _keep_replicas(self, key: Key, uid: str) -> None:
         """Hand the number of replicas over before it is left out: what nobody applies any more falls back to 1.
 
@@ -485,6 +558,14 @@ def _record(key: Key, release: str) -> str:
 def _config(key: Key, kind: str, name: str) -> str:
     folder = {CONFIG_MAP: "configmaps", SECRET: "secrets"}[kind]
     return _path(f"/api/v1/namespaces/{key.namespace}/{folder}", kind, name)
+
+
+def _pods(key: Key) -> str:
+    return f"/api/v1/namespaces/{key.namespace}/pods"
+
+
+def _pod(key: Key, name: str) -> str:
+    return _path(_pods(key), "Pod", name)
 
 
 def _decoded(name: str, data: Mapping[str, Any]) -> dict[str, bytes]:

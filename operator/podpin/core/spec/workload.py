@@ -167,10 +167,13 @@ class _PodTemplate(Part):
 class WorkloadSpec(Part):
     """What runs the image: the workload that podpin makes and owns, under the rollout's own name."""
 
-    kind: Annotated[Literal["Deployment"], Rule("self == oldSelf", "kind cannot be changed: make a new ImageRollout")]
-    """The kind of the workload."""
+    kind: Annotated[
+        Literal["Deployment", "Pods"], Rule("self == oldSelf", "kind cannot be changed: make a new ImageRollout")
+    ]
+    """The kind of the workload: a Deployment, or Pods that podpin makes and replaces itself."""
     replicas: Annotated[int, Field(ge=0, le=2**31 - 1, json_schema_extra={"format": "int32"})] | None = None
-    """How many Pods to run. Leave it out when an autoscaler decides; podpin then never sets it."""
+    """How many Pods to run. With kind Deployment, leave it out when an autoscaler decides; podpin then never sets it.
+    With kind Pods it must be there: an autoscaler of the ImageRollout changes it."""
     strategy: Annotated[dict[str, Any], Shaped(_Strategy)] | None = None
     """How new Pods take the place of old ones, as in a Deployment. Left out, no Pod is stopped before its successor is
     ready."""
@@ -185,6 +188,12 @@ class WorkloadSpec(Part):
     out."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        # The scale subresource answers with an error where the field is not there, and no autoscaler could begin.
+        Rule(
+            "self.kind != 'Pods' || has(self.replicas)",
+            "kind Pods needs replicas: write how many Pods to begin with, and let an autoscaler change it",
+            lambda workload: workload.kind != "Pods" or workload.replicas is not None,
+        ),
         Rule(
             "has(self.selector) == has(oldSelf.selector)",
             "selector cannot be added or removed later: make a new ImageRollout",

@@ -1,0 +1,356 @@
+"""`workload.kind: Pods` on a small honest world: which Pods are written, in which order, and how often."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from podpin.core.names import LABEL_RELEASE
+from podpin.core.release import record_of
+from podpin.errors import Denied, Invalid, PodpinError, Unavailable
+from tests.builders import UID, raw_spec, release_id, spec
+from tests.world import Crash, Podpin, World, later, texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KIND = spec(workload={"kind": "Pods"})
+A, B, C = (release_id(letter, KIND) for letter in "abc")
+
+
+def wish(**workload: Any) -> dict[str, Any]:
+    return raw_spec(workload={"kind": "Pods", **workload})
+
+
+def fresh(**workload: Any) -> tuple[World, Podpin]:
+    world = World()
+    world.apply(wish(**workload))
+    world.push("a")
+    return world, Podpin(world)
+
+
+async def proven(**workload: Any) -> tuple[World, Podpin]:
+    """Release A is stable and serves."""
+    world, podpin = fresh(**workload)
+    await podpin.settle()
+    later(world, 5)
+    world.own_ready()
+    await podpin.settle()
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    world.writes.clear()
+    return world, podpin
+
+
+async def grow(world: World, podpin: Podpin, release: str | None = None) -> None:
+    """Pods come up and podpin goes on until nothing more is to be done."""
+    for _ in range(30):
+        later(world, 2)
+        world.own_ready(release)
+        if not await podpin.settle():
+            return
+    raise AssertionError("it does not come to rest")
+
+
+def names_of(world: World, release: str) -> list[str]:
+    return sorted(name for name, raw in world.own.items() if raw["metadata"]["labels"][LABEL_RELEASE] == release)
+
+
+async def test_a_new_rollout_writes_the_record_the_pods_and_the_status() -> None:
+    world, podpin = fresh()
+    assert await podpin.settle() == [f"record {A}", f"create web-{A}-0", f"create web-{A}-1", "status"]
+    made = world.own[f"web-{A}-0"]
+    assert "@sha256:" in made["spec"]["containers"][0]["image"]
+    assert made["metadata"]["ownerReferences"][0]["uid"] == UID
+
+
+async def test_a_rollout_of_n_replicas_costs_a_record_n_creations_n_removals_two_statuses_and_a_verdict() -> None:
+    world, podpin = await proven(replicas=8)
+    world.push("b")
+    await podpin.settle()
+    await grow(world, podpin)
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    counts: dict[str, int] = {}
+    for write in world.writes:
+        counts[write.split()[0]] = counts.get(write.split()[0], 0) + 1
+    assert counts == {"record": 1, "create": 8, "evict": 8, "status": 2, "verdict": 1}
+    assert names_of(world, B) == sorted(f"web-{B}-{nth}" for nth in range(8))
+
+
+async def test_a_failed_release_goes_with_a_verdict_and_a_mark_before_its_pods_and_stable_is_not_touched() -> None:
+    world, podpin = await proven()
+    world.push("b")
+    await podpin.settle()
+    assert world.writes == [f"record {B}", f"create web-{B}-0", "status"]
+    world.own_crash(B)
+    world.budget = "no budget left"
+    later(world, 3)
+    before = copy.deepcopy({name: world.own[name] for name in names_of(world, A)})
+    assert await podpin.settle() == [
+        f"verdict Rejected on {B}",
+        f"verdict Stable on {A}",
+        f"delete web-{B}-0",
+        "status",
+    ]
+    assert world.own == before
+    assert podpin.ready == ("True", "RolledBack")
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["the same podpin", "one that was started anew"])
+async def test_a_quiet_cluster_is_not_written_to(restarted: bool) -> None:
+    world, podpin = await proven()
+    for _ in range(3):
+        later(world, 3600)
+        assert await (Podpin(world) if restarted else podpin).settle() == []
+
+
+async def test_a_pod_that_somebody_deletes_is_replaced_at_once_and_nothing_else_happens() -> None:
+    world, podpin = await proven()
+    del world.own[f"web-{A}-0"]
+    assert [write for write in await podpin.settle() if write != "status"] == [f"create web-{A}-0"]
+
+
+async def test_a_pod_that_is_going_away_keeps_its_name_and_is_replaced_under_the_next() -> None:
+    world, podpin = await proven()
+    raw = world.own[f"web-{A}-0"]
+    world.own[f"web-{A}-0"] = {**raw, "metadata": {**raw["metadata"], "deletionTimestamp": "2026-03-01T12:00:00Z"}}
+    assert [write for write in await podpin.settle() if write != "status"] == [f"create web-{A}-2"]
+
+
+async def test_replicas_are_kept_to_at_once() -> None:
+    world, podpin = await proven()
+    world.apply(wish(replicas=4))
+    assert [write for write in await podpin.settle() if write != "status"] == [
+        f"create web-{A}-2",
+        f"create web-{A}-3",
+    ]
+    world.own_ready()
+    await podpin.settle()
+    world.apply(wish(replicas=1))
+    assert len([write for write in await podpin.settle() if write.startswith("delete")]) == 3
+    world.apply(wish(replicas=0))
+    await podpin.settle()
+    assert world.own == {}
+    assert podpin.ready == ("True", "ScaledToZero")
+
+
+async def test_a_pod_of_somebody_else_with_our_labels_is_neither_counted_nor_touched() -> None:
+    world, podpin = await proven()
+    raw = copy.deepcopy(world.own[f"web-{A}-0"])
+    raw["metadata"].update(
+        name="theirs", uid="theirs", ownerReferences=[{"controller": True, "kind": "Job", "uid": "j"}]
+    )
+    world.own["theirs"] = raw
+    assert await podpin.settle() == []
+
+
+async def test_an_orphan_is_adopted() -> None:
+    world, podpin = await proven()
+    world.own[f"web-{A}-0"]["metadata"].pop("ownerReferences")
+    assert await podpin.settle() == [f"adopt web-{A}-0"]
+
+
+async def test_a_name_that_somebody_else_has_is_passed_over() -> None:
+    world, podpin = fresh()
+    world.own[f"web-{A}-0"] = {"metadata": {"name": f"web-{A}-0", "uid": "x", "labels": {}}, "status": {}, "spec": {}}
+    await podpin.settle()
+    assert sorted(world.own) == [f"web-{A}-{nth}" for nth in range(3)]
+
+
+async def test_what_the_api_server_would_not_take_replaces_nothing_and_leaves_no_record() -> None:
+    world, podpin = await proven(strategy={"type": "Recreate"})
+    world.push("b")
+    world.refused["rehearse"] = Invalid("spec.containers[0].image: too long")
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "WorkloadRefused")
+    assert names_of(world, A) == [f"web-{A}-0", f"web-{A}-1"]
+
+
+async def test_a_quota_is_told_and_waited_for_and_tried_ever_more_seldom() -> None:
+    world, podpin = fresh(replicas=5)
+    world.refused["create_pod"] = Denied('pods "web-x" is forbidden: exceeded quota: small')
+    await podpin.settle()
+    assert podpin.ready == ("Unknown", "PodsNotCreated")
+    tried = world.asked["create_pod"]
+    assert tried == 1
+    assert await podpin.settle() == []
+    assert world.asked["create_pod"] == tried, "not before its time"
+    later(world, 3600)
+    assert await podpin.settle() == []
+    assert world.asked["create_pod"] == tried + 1
+    world.refused.clear()
+    later(world, 60)
+    await podpin.settle()
+    assert len(world.own) == 5
+    assert podpin.ready == ("Unknown", "Progressing")
+
+
+async def test_an_eviction_that_a_budget_forbids_is_told_and_does_not_count_against_the_release() -> None:
+    world, podpin = await proven()
+    world.budget = "Cannot evict pod as it would violate the pod's disruption budget."
+    world.push("b")
+    await podpin.settle()
+    later(world, 2)
+    world.own_ready()
+    assert await podpin.look() == timedelta(0), "it is to be told at once"
+    await podpin.settle()
+    assert podpin.ready == ("Unknown", "EvictionRefused")
+    later(world, 5000)
+    assert await podpin.settle() == []
+    world.budget = None
+    later(world, 5)
+    await podpin.settle()
+    await grow(world, podpin)
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    assert names_of(world, A) == []
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3], ids=lambda number: f"{number} answers are lost")
+async def test_a_write_without_an_answer_makes_no_pod_too_many(lost: int) -> None:
+    world, podpin = fresh(replicas=6)
+    world.answers_lost = lost
+    for _ in range(8):
+        try:
+            await podpin.settle()
+        except Unavailable:
+            continue
+        break
+    assert sorted(world.own) == [f"web-{A}-{nth}" for nth in range(6)]
+
+
+async def test_while_suspended_lost_pods_are_replaced_and_nothing_else_is_done() -> None:
+    world, podpin = await proven()
+    world.push("b")
+    world.apply({**wish(), "suspend": True})
+    await podpin.settle()
+    world.writes.clear()
+    del world.own[f"web-{A}-1"]
+    assert [write for write in await podpin.settle() if write != "status"] == [f"create web-{A}-1"]
+
+
+async def test_an_image_that_somebody_changed_by_hand_is_replaced() -> None:
+    world, podpin = await proven()
+    world.own[f"web-{A}-0"]["spec"]["containers"][0]["image"] = "elsewhere:1"
+    await podpin.settle()
+    await grow(world, podpin)
+    assert all("@sha256:" in raw["spec"]["containers"][0]["image"] for raw in world.own.values())
+    assert texts(world.notices).count("DriftCorrected") == 1
+
+
+async def test_a_release_that_is_tried_again_is_tried_with_new_pods() -> None:
+    world, podpin = fresh()
+    await podpin.settle()
+    world.own_crash(A)
+    later(world, 3)
+    await podpin.settle()
+    assert podpin.ready == ("False", "Rejected")
+    before = {raw["metadata"]["uid"] for raw in world.own.values()}
+    world.apply(retry="once")
+    await podpin.settle()
+    await grow(world, podpin)
+    assert len(world.own) == 2
+    assert not before & {raw["metadata"]["uid"] for raw in world.own.values()}
+
+
+async def test_recreate_stops_all_before_it_starts_any() -> None:
+    world, podpin = await proven(strategy={"type": "Recreate"})
+    world.push("b")
+    assert await podpin.settle() == [
+        f"record {B}",
+        f"delete web-{A}-0",
+        f"delete web-{A}-1",
+        "status",
+        f"create web-{B}-0",
+        f"create web-{B}-1",
+    ]
+
+
+# --- a death after each write
+
+
+def story() -> list[tuple[str, Callable[[World], None]]]:
+    def ready(world: World) -> None:
+        later(world, 3)
+        world.own_ready()
+
+    def wait(world: World) -> None:
+        later(world, 11)
+
+    def crash(world: World) -> None:
+        later(world, 1)
+        world.own_crash(C)
+
+    return [
+        ("applied", lambda world: (world.apply(wish()), world.push("a"))[0]),
+        ("ready", ready),
+        ("baked", wait),
+        ("pushed", lambda world: world.push("b")),
+        *[("ready", ready)] * 3,
+        ("baked", wait),
+        ("pushed", lambda world: world.push("c")),
+        ("it crashes", crash),
+        ("back", ready),
+        ("rolled back", lambda world: world.apply(**{"rollback-to": "previous"})),
+        *[("ready", ready)] * 3,
+        ("baked", wait),
+    ]
+
+
+async def live_through(crash_after: int | None) -> World:
+    world = World(crash_after=crash_after)
+    podpin = Podpin(world)
+    for _, happens in story():
+        happens(world)
+        try:
+            await podpin.settle()
+        except Crash:
+            podpin = Podpin(world)
+            await podpin.settle()
+    return world
+
+
+def outcome(world: World) -> dict[str, Any]:
+    assert world.rollout is not None
+    records = [record for raw in world.records.values() if (record := record_of(raw["metadata"]))]
+    status = copy.deepcopy(world.rollout["status"])
+    return {
+        "pods": sorted(world.own),
+        "runs": {record.release: record.runs for record in records},
+        "verdicts": {
+            record.release: record.verdict and (record.verdict.result, record.verdict.order) for record in records
+        },
+        "status": status,
+    }
+
+
+@pytest.mark.timeout(120)
+async def test_a_death_after_any_write_leads_to_the_same_end() -> None:
+    whole = await live_through(None)
+    wanted = outcome(whole)
+    assert wanted["pods"] == [f"web-{A}-0", f"web-{A}-1"]
+    for number in range(1, len(whole.writes) + 1):
+        world = await live_through(number)
+        assert world.crash_after is None
+        assert outcome(world) == wanted, f"after write {number}: {whole.writes[number - 1]}"
+
+
+async def test_half_of_the_writes_fail_and_it_comes_to_the_same_end() -> None:
+    world, podpin = fresh(replicas=20)
+    for nth in range(0, 20, 2):
+        world.refused[f"create_pod web-{A}-{nth}"] = Unavailable("busy")
+    for turn in range(40):
+        if turn == 5:
+            world.refused.clear()
+        try:
+            await podpin.settle()
+        except PodpinError:
+            continue
+    assert sorted(world.own) == sorted(f"web-{A}-{nth}" for nth in range(20))
