@@ -454,6 +454,23 @@ async def test_what_somebody_changes_in_the_deployment_is_found_by_its_generatio
     assert (world.deployment or {})["spec"] == before
 
 
+async def test_what_somebody_changed_is_put_back_although_podpin_could_not_tell_at_its_first_look() -> None:
+    """Restored without status and records: what ran was to be is known only once the registry has answered."""
+    world, _ = await proven()
+    before = copy.deepcopy((world.deployment or {})["spec"])
+    world.edit_deployment(strategy={"type": "Recreate"})
+    assert world.rollout is not None
+    world.rollout, world.records = world._stamped({**world.rollout, "status": {}}), {}
+    world.looks.clear()
+    later(world, 10)
+    podpin = Podpin(world)
+    await podpin.settle()
+    later(world, 10)
+    world.push("a")
+    await podpin.settle()
+    assert (world.deployment or {})["spec"] == before
+
+
 async def test_fields_that_podpin_does_not_set_are_left_to_others_and_compared_once() -> None:
     world, podpin = await proven()
     world.edit_deployment(paused=True, revisionHistoryLimit=3)

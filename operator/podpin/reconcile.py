@@ -576,9 +576,11 @@ class Reconciler:
         there = seen.workload
         ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
         if applied is None and there is not None and ours and not there.drifted:
-            # A status that lags behind, as when podpin died after its write, would cost a question at each start.
-            known = status.workload
-            if known is None or (known.uid, known.release, known.intent) != (there.uid, there.release, there.intent):
+            # A status that lags behind, as when podpin died after its write, would cost a question at each start. It is
+            # to name a generation only that was compared: a later change would not show in it.
+            known, compared = status.workload, self._memories.setdefault(key, Memory()).generation
+            said = (known.uid, known.release, known.intent) if known is not None else None
+            if compared == there.generation and said != (there.uid, there.release, there.intent):
                 status = report.with_workload(status, there, _place(rollout).name)
         return status
 

@@ -79,6 +79,9 @@ ROWS = [
     Row("Pods that go away are not judged", world(pod("b", CRASHING, deleting=True)), 5, Waiting),
     Row("Pods of other releases are not judged", world(pod("c", CRASHING)), 5, Waiting),
     Row("a Pod that is ready a second at a time does not live for ever", world(pod("b", container(running_since=at(400), restarts=40, last=run()), ready_changed=at(401)), pod("b", CRASHING, name="web-2")), 402, Failing, "ProgressDeadlineExceeded"),
+    Row("a Pod that has gone and is not replaced yet is no Pod that was not ready in time", world(*pods("b", 1), total=1, updated=1, available=1), 500, Waiting, at(620)),
+    Row("nor is one that an autoscaler has only just asked for", world(*pods("b"), whole=True, replicas=3, generation=4), 500, Waiting, at(620)),
+    Row("the clock stands still from the moment at which the stable Pods fail too, not from the deadline on", world(pod("b", container(ready=False)), pod("a", container(ready=False), **LOST)), 45, Blocked, "StableFailingToo"),
 ]  # fmt: skip
 
 

@@ -171,10 +171,13 @@ def _judge(
     if some_ready or any(had_been_ready(pod) for pod in pods):
         deadline += terms.bake
     explanation = next((finding for finding in (*failing, *starting, *blocked) if finding), None)
-    if now < deadline:
-        return Waiting(min((deadline, *(at for at in proven if at > now))), explanation)
     if shared:
         return Blocked(shared)
+    if now >= deadline and not (failing or starting or blocked):
+        # All that are there are ready: it is the controllers who have not counted, made or removed one yet.
+        deadline = now + PATIENCE
+    if now < deadline:
+        return Waiting(min((deadline, *(at for at in proven if at > now))), explanation)
     explanation = explanation or next((unready(pod) for pod in pods if not pod.ready), None)
     told = f": {explanation.message}" if explanation else ""
     return Failing(Finding("ProgressDeadlineExceeded", f"not all Pods became ready before the progress deadline{told}"))
