@@ -172,3 +172,31 @@ async def test_credentials_and_places_are_those_of_the_live_template() -> None:
     assert followed.source.template_secrets == ("pull",)
     assert followed.source.service_account == "shop"
     assert '"disk": "ssd"' in (followed.terms.placement or "")
+
+
+async def test_degraded_names_the_configuration_that_the_workloads_author_has_given_it() -> None:
+    world, podpin = begun()
+    assert world.deployment is not None
+    pod = world.deployment["spec"]["template"]["spec"]
+    pod["containers"][0]["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+    world.configure("helm", mode="fast")
+    await podpin.settle()
+    later(world, 5)
+    world.become_ready()
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    later(world, 100)
+    world.configure("kubectl-edit", mode="wrong")
+    world.fail_to_start()
+    later(world, 60)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "Degraded")
+    assert "ConfigMap settings was changed by kubectl-edit" in podpin.message
+    other = {**pod, "containers": [{**one, "envFrom": []} for one in pod["containers"]]}
+    template = {**world.deployment["spec"]["template"], "spec": {**other}}
+    template["metadata"]["labels"]["podpin.dev/release"] = world.release
+    world.edit_deployment(template=template)
+    later(world, 120)
+    await podpin.settle()
+    assert "ConfigMap" not in podpin.message, "its author has changed the template, and no release has come of it"

@@ -1367,6 +1367,15 @@ async def test_the_configuration_is_asked_about_once_a_minute_while_the_release_
     assert "by kubectl-edit" in podpin.message
 
 
+async def test_nobody_looks_again_for_the_configuration_of_a_template_that_names_none() -> None:
+    world, podpin = await proven()
+    later(world, 100)
+    do_not_start(world)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "Degraded")
+    assert await podpin.look() is None
+
+
 @pytest.mark.parametrize("error", [Denied("configmaps is forbidden"), Unavailable("it does not answer")], ids=str)
 async def test_what_was_said_of_the_configuration_stands_while_nobody_answers(error: PodpinError) -> None:
     world, podpin = await degraded()

@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol
 from podpin.core.canary import apart
 from podpin.core.config import Moved, Reference, moved, references
 from podpin.core.decision import Rollout
-from podpin.core.names import Key
+from podpin.core.kinds import KINDS
+from podpin.core.names import Key, Place
 from podpin.core.observation import Observation
 from podpin.core.readiness import missed
 from podpin.core.release import Release
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 class Cluster(Protocol):
     """What is asked of the cluster."""
 
+    async def live_workload(self, key: Key, place: Place) -> Mapping[str, Any] | None:
+        """The workload in a place as it is now, whoever owns it."""
+
     async def release(self, key: Key, release: str) -> Release | None:
         """A release, whole, from its record."""
 
@@ -46,7 +50,8 @@ class _Inquest:
     """What was learned of one release's configuration."""
 
     release: str
-    references: tuple[Reference, ...]
+    references: tuple[Reference, ...] | None = None
+    """None as long as they could not be read."""
     at: datetime | None = None
     moved: dict[Reference, Moved | None] = field(default_factory=dict)
 
@@ -71,35 +76,50 @@ class Configuration:
         it last could.
         """
         key, release = rollout.key, seen.workload.release if seen.workload else None
-        record = next((record for record in seen.records if record.release == release), None)
+        record = next((one for one in seen.records if (one.release, one.owner) == (release, rollout.uid)), None)
         verdict = record.verdict if record is not None and record.is_stable and not spec.suspend else None
         if record is None or verdict is None or missed(spec, apart(seen), record.release, now) is None:
             self._inquests.pop(key, None)
             return (), None
         inquest = self._inquests.get(key)
         if inquest is None or inquest.release != record.release:
-            whole = wanted_release(rollout, spec, seen)
-            if whole is None or whole.id != record.release:
-                whole = await self._read(key, record.release)
-            if whole is None:
-                return (), STILL_SO
-            inquest = self._inquests[key] = _Inquest(record.release, references(whole.template)[:MOST_REFERENCES])
-        if not inquest.references:
-            return (), None
+            inquest = self._inquests[key] = _Inquest(record.release)
         if inquest.at is None or now - inquest.at >= STILL_SO:
             inquest.at = now
-            for reference in inquest.references:
-                try:
-                    metadata = await self._cluster.config_metadata(key, reference.kind, reference.name)
-                except PodpinError as error:
-                    log.info("%s: what became of %s could not be asked: %s", key, reference, error)
-                    continue
-                inquest.moved[reference] = moved(reference, metadata, verdict.at)
+            await self._inquire(rollout, spec, seen, inquest, verdict.at)
+        if inquest.references == () and spec.target_ref is None:
+            return (), None
         return tuple(one for one in inquest.moved.values() if one), inquest.at + STILL_SO - now
 
-    async def _read(self, key: Key, release: str) -> Release | None:
-        try:
-            return await self._cluster.release(key, release)
-        except PodpinError as error:
-            log.info("%s: release %s could not be read: %s", key, release, error)
-            return None
+    async def _inquire(
+        self, rollout: Rollout, spec: Spec, seen: Observation, inquest: _Inquest, proven: datetime
+    ) -> None:
+        key = rollout.key
+        if inquest.references is None or spec.target_ref is not None:
+            # A release's own template stays as it is; that of somebody else's workload is its author's to change.
+            try:
+                template = await self._template(rollout, spec, seen, inquest.release)
+            except PodpinError as error:
+                log.info("%s: what release %s is configured by could not be read: %s", key, inquest.release, error)
+                return
+            inquest.references = references(template)[:MOST_REFERENCES]
+        told, inquest.moved = inquest.moved, {}
+        for reference in inquest.references:
+            try:
+                metadata = await self._cluster.config_metadata(key, reference.kind, reference.name)
+            except PodpinError as error:
+                log.info("%s: what became of %s could not be asked: %s", key, reference, error)
+                inquest.moved[reference] = told.get(reference)
+            else:
+                inquest.moved[reference] = moved(reference, metadata, proven)
+
+    async def _template(self, rollout: Rollout, spec: Spec, seen: Observation, release: str) -> Mapping[str, Any]:
+        """The Pod template that the release runs with: its own, or that of the workload that was adopted."""
+        if spec.target_ref is not None:
+            place = spec.place(rollout.key.name)
+            live = await self._cluster.live_workload(rollout.key, place)
+            return KINDS[place.kind].template_of(live) if live else {}
+        whole = wanted_release(rollout, spec, seen)
+        if whole is None or whole.id != release:
+            whole = await self._cluster.release(rollout.key, release)
+        return whole.template if whole else {}

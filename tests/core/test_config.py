@@ -149,19 +149,19 @@ def test_fate(row: Fate) -> None:
         pytest.param(
             [Moved(SETTINGS, "kubectl-edit")],
             "; ConfigMap settings was changed by kubectl-edit after the release had proven healthy: "
-            "restore it, or make a new version of the ImageRollout that fits",
+            "restore it, or roll out a version that fits",
             id="who changed it",
         ),
         pytest.param(
             [Moved(SETTINGS, ""), Moved(KEY)],
             "; Secret key is missing; ConfigMap settings was changed after the release had proven healthy: "
-            "restore them, or make a new version of the ImageRollout that fits",
+            "restore them, or roll out a version that fits",
             id="what is missing comes first",
         ),
         pytest.param(
             [Moved(Reference("Secret", name)) for name in "abcde"],
             "; Secret a is missing; Secret b is missing; Secret c is missing; and 2 more: "
-            "restore them, or make a new version of the ImageRollout that fits",
+            "restore them, or roll out a version that fits",
             id="not all of very many",
         ),
     ],

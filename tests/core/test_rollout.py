@@ -374,7 +374,7 @@ CHANGED = (Moved(Reference("ConfigMap", "settings"), "helm"),)
 DEGRADED = [
     ("names the Pod where its state tells no more", pod("a", waiting("CrashLoopBackOff", restarts=1, last=run())), (), RUNS),
     ("tells why the Pod is not ready", pod("a", waiting("CrashLoopBackOff", restarts=3, last=run())), (), f"{RUNS}: container app exited 3 times or more, last with code 1 (Error)"),
-    ("tells what the Pod is configured by and has changed", pod("a", container(ready=False), probed=False), CHANGED, f"{RUNS}; ConfigMap settings was changed by helm after the release had proven healthy: restore it, or make a new version of the ImageRollout that fits"),
+    ("tells what the Pod is configured by and has changed", pod("a", container(ready=False), probed=False), CHANGED, f"{RUNS}; ConfigMap settings was changed by helm after the release had proven healthy: restore it, or roll out a version that fits"),
 ]  # fmt: skip
 
 

@@ -111,5 +111,5 @@ def suspicion(changes: Sequence[Moved]) -> str:
     every = [*gone, *others]
     more = f"; and {len(every) - MOST_TOLD} more" if len(every) > MOST_TOLD else ""
     what = "it" if len(every) == 1 else "them"
-    advice = f"restore {what}, or make a new version of the ImageRollout that fits"
+    advice = f"restore {what}, or roll out a version that fits"
     return f"; {'; '.join(every[:MOST_TOLD])}{more}: {advice}"
