@@ -7,12 +7,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from tests.cluster.commands import run
 
+ESTABLISHED: Final = """--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
+"""What `kubectl wait` waits for of a new CRD; for condition=Established, a list of conditions that is still null is an
+error."""
 Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 

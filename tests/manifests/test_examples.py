@@ -14,6 +14,7 @@ import pytest
 import yaml
 from tests.adapters.signatures.signing import pem
 from tests.cluster.images import push_app
+from tests.cluster.kubectl import ESTABLISHED
 from tests.cluster.signatures import sign
 from tests.e2e.program import Program
 from tests.manifests.installed import ACCOUNT, CRD, GROUPS, MANIFESTS, Rollout
@@ -72,7 +73,7 @@ def test_it_says_what_it_is_for(example: Path) -> None:
 def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with a podpin at work."""
     cluster.apply(CRD, "--server-side")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/imagerollouts.podpin.dev")
+    cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
     podpin = Program(
         cluster.kubeconfig_for(ACCOUNT, GROUPS) if cluster.can("identities") else cluster.kubeconfig,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from tests.cluster.images import push_app
+from tests.cluster.kubectl import ESTABLISHED
 from tests.e2e.program import Program
 from tests.manifests.installed import (
     ACCOUNT,
@@ -43,7 +44,7 @@ def requests(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if not cluster.can(feature):
             pytest.skip(f"this cluster can't do {feature!r}")
     cluster.apply(CRD, "--server-side")
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/imagerollouts.podpin.dev")
+    cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     begun = cluster.audit.position()
