@@ -101,6 +101,7 @@ class Story:
         self.rollout("secret").wait_healthy("secret:1.0.0" + self.digest("private", "1.0.0"))
         self.rollout("mount").wait("the missing volume to be told of", lambda status: "settings" in json.dumps(status))
         self.rollout("taken").wait("the owner to be told of", lambda status: "Stalled" in json.dumps(status))
+        self.be_the_controller_of_pods()
         self.delete_in_mid_rollout()
 
     def begin_with_a_password(self) -> None:
@@ -193,6 +194,23 @@ class Story:
             if count > 5 and Right("apps", "controllerrevisions", "delete") in self.used():
                 return
         self.wait_for_use(Right("apps", "controllerrevisions", "delete"))
+
+    def be_the_controller_of_pods(self) -> None:
+        """Pods are made, evicted for newer ones, adopted where they were orphaned, deleted where they are too many."""
+        rollout = self.rollout("own")
+        for versions, tag in (("1.0.0", "1.0.0"), (">=1", "1.3.0")):
+            body = self.web("own", versions)
+            body["spec"]["workload"] |= {"kind": "Pods", "replicas": 1}
+            self.cluster.apply(body)
+            rollout.wait_healthy(f"web:{tag}" + self.digest("web", tag))
+        self.wait_for_use(Right("", "pods/eviction", "create"))
+        kubectl = self.cluster.kubectl
+        pods = kubectl.get("pods", "-n", NAMESPACE, "-l", "podpin.dev/rollout=own")["items"]
+        here = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        kubectl("patch", "pod", here[0], "-n", NAMESPACE, "-p", '{"metadata": {"ownerReferences": null}}')
+        self.wait_for_use(Right("", "pods", "patch"))
+        kubectl("scale", "imagerollout/own", "--replicas=0", "-n", NAMESPACE)
+        self.wait_for_use(Right("", "pods", "delete"))
 
     def delete_in_mid_rollout(self) -> None:
         """Kubernetes collects what podpin made; podpin has nothing to do."""
