@@ -11,6 +11,7 @@ from podpin.core.decision import (
     DeletePod,
     EvictPod,
     Judge,
+    PatchPod,
     Prune,
     Rehearse,
     RemoveCanary,
@@ -45,7 +46,7 @@ def told(action: Action) -> str:
             return f"prune {names[release]}"
         case Rehearse(release, _):
             return f"rehearse {names[release.id]}"
-        case AdoptPod(name) | CreatePod(name) | DeletePod(name) | EvictPod(name):
+        case AdoptPod(name) | CreatePod(name) | DeletePod(name) | EvictPod(name) | PatchPod(name):
             return f"{type(action).__name__} {name}"
 
 

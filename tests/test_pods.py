@@ -10,8 +10,9 @@ import pytest
 
 from podpin.core.names import LABEL_RELEASE
 from podpin.core.release import record_of
+from podpin.core.times import write_time
 from podpin.errors import Denied, Invalid, PodpinError, Unavailable
-from tests.builders import UID, raw_spec, release_id, spec
+from tests.builders import UID, at, raw_spec, release_id, spec
 from tests.world import Crash, Podpin, World, later, texts
 
 if TYPE_CHECKING:
@@ -354,3 +355,107 @@ async def test_half_of_the_writes_fail_and_it_comes_to_the_same_end() -> None:
         except PodpinError:
             continue
     assert sorted(world.own) == sorted(f"web-{A}-{nth}" for nth in range(20))
+
+
+# --- in place
+
+
+def restarted(world: World, **how: Any) -> None:
+    """The kubelet has stopped what was patched and started the new image; `how` says what became of it."""
+    for name, raw in list(world.own.items()):
+        noted = (raw["metadata"].get("annotations") or {}).get("podpin.dev/patched")
+        part = raw["status"]["containerStatuses"][0]
+        if noted is None or part.get("seen") == noted:
+            continue
+        since = write_time(world.now)
+        ended = {
+            "terminated": {"exitCode": 137, "reason": "Error", "startedAt": write_time(at(0)), "finishedAt": since}
+        }
+        new = {
+            **part,
+            "restartCount": part["restartCount"] + 1,
+            "state": {"running": {"startedAt": since}},
+            "lastState": ended,
+            "seen": noted,
+            **how,
+        }
+        ready = {"type": "Ready", "status": "True" if new["ready"] else "False", "lastTransitionTime": since}
+        status = {**raw["status"], "conditions": [ready], "containerStatuses": [new]}
+        world.own[name] = world._stamped({**raw, "status": status})
+
+
+async def test_in_place_patches_one_pod_after_another_and_makes_none() -> None:
+    world, podpin = await proven(replicas=3, inPlace=True)
+    uids = {raw["metadata"]["uid"] for raw in world.own.values()}
+    world.push("b")
+    assert await podpin.settle() == [f"record {B}", f"patch web-{A}-0", "status"]
+    for number in (1, 2):
+        later(world, 2)
+        restarted(world)
+        assert await podpin.settle() == [f"patch web-{A}-{number}"]
+    later(world, 2)
+    restarted(world)
+    assert await podpin.settle() == [], "the restarts that were asked for are no failures"
+    later(world, 11)
+    assert await podpin.settle() == [f"verdict Stable on {B}", "status"]
+    assert podpin.ready == ("True", "RolledOut")
+    assert {raw["metadata"]["uid"] for raw in world.own.values()} == uids
+    for again in (podpin, Podpin(world)):
+        later(world, 3600)
+        assert await again.settle() == []
+
+
+async def test_in_place_bakes_from_the_restart_on_though_podpin_was_started_anew_meanwhile() -> None:
+    world, podpin = await proven(replicas=1, inPlace=True)
+    world.push("b")
+    await podpin.settle()
+    later(world, 60)
+    restarted(world)
+    assert await Podpin(world).settle() == []
+    later(world, 9)
+    assert await Podpin(world).settle() == []
+    later(world, 2)
+    assert f"verdict Stable on {B}" in await Podpin(world).settle()
+
+
+async def test_what_fails_in_place_is_patched_back_and_nothing_else_is_touched() -> None:
+    world, podpin = await proven(replicas=3, inPlace=True)
+    world.push("b")
+    await podpin.settle()
+    later(world, 2)
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}}
+    restarted(
+        world, ready=False, state=state, restartCount=4, lastState={"terminated": {"exitCode": 1, "reason": "Error"}}
+    )
+    later(world, 3)
+    assert [write for write in await podpin.settle() if write != "status"] == [
+        f"verdict Rejected on {B}",
+        f"verdict Stable on {A}",
+        f"patch web-{A}-0",
+    ]
+    later(world, 3)
+    restarted(world, ready=True)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledBack")
+    assert names_of(world, A) == [f"web-{A}-{nth}" for nth in range(3)]
+
+
+async def test_a_pod_that_must_not_be_patched_is_replaced() -> None:
+    world, podpin = await proven(inPlace=True)
+    world.refused["patch_pod"] = Denied("a policy forbids it")
+    world.push("b")
+    await podpin.settle()
+    await podpin.settle()
+    await grow(world, podpin)
+    await grow(world, podpin)
+    assert len(names_of(world, B)) == 2
+    assert not any(write.startswith("patch") for write in world.writes)
+
+
+async def test_a_changed_template_replaces_pods_whatever_is_said_of_in_place() -> None:
+    world, podpin = await proven(inPlace=True)
+    changed = wish(inPlace=True)
+    changed["workload"]["template"] = {"spec": {"containers": [{"name": "app", "args": ["--fast"]}]}}
+    world.apply(changed)
+    writes = await podpin.settle()
+    assert [write.split()[0] for write in writes] == ["record", "create", "status"]

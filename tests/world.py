@@ -12,8 +12,9 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from podpin.core.in_place import note
 from podpin.core.keyring import Access
-from podpin.core.names import LABEL_RELEASE, Key, Place
+from podpin.core.names import ANNOTATION_PATCHED, ANNOTATION_RETRIED, LABEL_RELEASE, Key, Place
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
 from podpin.core.release import (
     Record,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime, timedelta
 
-    from podpin.core.decision import Notice
+    from podpin.core.decision import Notice, PatchPod
     from podpin.poller import Poller, Wish
 
 WEB = Key("shop", "web")
@@ -394,6 +395,20 @@ class World:
             self._wrote_pod(f"evict {name}", before)
         return None
 
+    async def patch_pod(self, key: Key, action: PatchPod) -> None:
+        before = self.pods_of(key)
+        await self._ask_pod("patch_pod", action.name)
+        raw, pins = copy.deepcopy(self.own[action.name]), dict(action.images)
+        for part in raw["spec"]["containers"]:
+            part["image"] = pins.get(part["name"], part["image"])
+        metadata, statuses = raw["metadata"], raw["status"].get("containerStatuses", ())
+        metadata["labels"][LABEL_RELEASE] = action.id
+        noted = {ANNOTATION_PATCHED: note(action.at, pins, statuses), ANNOTATION_RETRIED: action.retried}
+        kept = {**metadata.get("annotations", {}), **noted}
+        metadata["annotations"] = {name: value for name, value in kept.items() if value is not None}
+        self.own[action.name] = self._stamped(raw)
+        self._wrote_pod(f"patch {action.name}", before)
+
     async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
         before = self.pods_of(key)
         await self._ask_pod("adopt_pod", name)
@@ -482,7 +497,7 @@ class _Cluster:
         self.selected, self.apply_pins = world.selected, world.apply_pins
         self.config_metadata = world.config_metadata
         self.rehearse, self.create_pod, self.delete_pod = world.rehearse, world.create_pod, world.delete_pod
-        self.evict_pod, self.adopt_pod = world.evict_pod, world.adopt_pod
+        self.evict_pod, self.adopt_pod, self.patch_pod = world.evict_pod, world.adopt_pod, world.patch_pod
 
 
 class Podpin:
@@ -530,7 +545,13 @@ def _is_ready(raw: Json) -> bool:
 
 
 def _running(since: str) -> Json:
-    part = {"name": "app", "ready": True, "restartCount": 0, "state": {"running": {"startedAt": since}}}
+    part = {
+        "name": "app",
+        "ready": True,
+        "restartCount": 0,
+        "containerID": "c0",
+        "state": {"running": {"startedAt": since}},
+    }
     conditions = [{"type": kind, "status": "True", "lastTransitionTime": since} for kind in ("PodScheduled", "Ready")]
     return {"phase": "Running", "conditions": conditions, "containerStatuses": [part]}
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from podpin.core.decision import AdoptPod, CreatePod, DeletePod, EvictPod, PodAction
+from podpin.core.decision import AdoptPod, CreatePod, DeletePod, EvictPod, PatchPod, PodAction
 from podpin.core.names import Key
 from podpin.core.observation import Hindrance
 from podpin.errors import Denied, Invalid, PodpinError
@@ -41,6 +41,9 @@ class Pods(Protocol):
 
     async def evict_pod(self, key: Key, name: str, uid: str) -> str | None:
         """Evict a Pod of this uid; returns why its budget does not allow it, or None."""
+
+    async def patch_pod(self, key: Key, action: PatchPod) -> None:
+        """Change the images of a running Pod; raises Invalid or Denied where that is not allowed."""
 
     async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
         """Make the ImageRollout of `uid` the controller of a Pod that has none."""
@@ -72,13 +75,12 @@ class Crew:
         before = self.hindrance
         self.unsure = True
         await _all(self._once(pods, key, uid, one) for one in actions if isinstance(one, AdoptPod | DeletePod))
+        await _all(self._patch(pods, key, one) for one in actions if isinstance(one, PatchPod))
         await self._evict(pods, key, [one for one in actions if isinstance(one, EvictPod)], now)
         await self._create(pods, key, uid, [one for one in actions if isinstance(one, CreatePod)], manifest, now)
         self.unsure = False
-        return (before.not_created, before.not_removed, before.taken) != (
-            self.hindrance.not_created,
-            self.hindrance.not_removed,
-            self.hindrance.taken,
+        return replace(self.hindrance, create_from=None, remove_from=None) != replace(
+            before, create_from=None, remove_from=None
         )
 
     async def _once(self, pods: Pods, key: Key, uid: str, action: AdoptPod | DeletePod) -> None:
@@ -86,6 +88,14 @@ class Crew:
             await pods.adopt_pod(key, uid, action.name, action.uid)
         else:
             await pods.delete_pod(key, action.name, action.uid)
+
+    async def _patch(self, pods: Pods, key: Key, action: PatchPod) -> None:
+        try:
+            await pods.patch_pod(key, action)
+        except (Denied, Invalid) as error:
+            log.info("%s: the images of Pod %s can't be changed, so it is replaced: %s", key, action.name, error)
+            unpatchable = self.hindrance.unpatchable | {action.uid}
+            self.hindrance = replace(self.hindrance, unpatchable=unpatchable)
 
     async def _evict(self, pods: Pods, key: Key, actions: Sequence[EvictPod], now: datetime) -> None:
         if not actions and (self.hindrance.remove_from is None or self.hindrance.remove_from > now):

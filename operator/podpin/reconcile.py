@@ -28,6 +28,7 @@ from podpin.core.decision import (
     EvictPod,
     Judge,
     Notice,
+    PatchPod,
     PodAction,
     Prune,
     Rehearse,
@@ -560,7 +561,7 @@ class Reconciler:
                         await self._cluster.remove_canary(key, uid)
                     case Rehearse(release, intent):
                         await self._rehearse(rollout, release, intent)
-                    case AdoptPod() | CreatePod() | DeletePod() | EvictPod():
+                    case AdoptPod() | CreatePod() | DeletePod() | EvictPod() | PatchPod():
                         work.append(action)
                     case Prune(id_):
                         await self._cluster.prune(key, id_)

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.e2e.stage import RELEASE, is_ready
+from tests.e2e.stage import RELEASE, is_ready, restarts
 
 if TYPE_CHECKING:
     from tests.e2e.stage import Stage
@@ -119,3 +119,33 @@ def test_a_budget_is_honoured_on_the_way_forward_and_ignored_on_the_way_back(sta
     stage.kubectl("delete", "pdb", "web")
     stage.until_stable("1.2.0")
     until_only(stage, "1.2.0", 2)
+
+
+def test_in_place_keeps_uid_node_and_address_and_a_failed_update_is_taken_back_in_place(stage: Stage) -> None:
+    stage.push("1.0.0")
+    stage.apply(pods_rollout(stage, workload={"inPlace": True}))
+    stage.until_stable("1.0.0")
+
+    def who() -> set[tuple[str, str, str, str]]:
+        return {
+            (name, pod["metadata"]["uid"], pod["spec"]["nodeName"], pod["status"]["podIP"])
+            for name, pod in stage.pods().items()
+        }
+
+    before = who()
+    assert len(before) == 2
+    stage.push("1.1.0")
+    stage.look()
+    stage.until_stable("1.1.0")
+    assert who() == before
+    assert [restarts(pod) for pod in stage.pods().values()] == [1, 1]
+    for pod in stage.pods().values():
+        assert ":1.1.0@sha256:" in pod["spec"]["containers"][0]["image"]
+    stage.push("1.2.0", "missing_binary")
+    stage.look()
+    stage.until_says("RolledBack", ":1.2.0@")
+    stage.until(lambda: list(running(stage).values()) == [stage.release("1.1.0")] * 2, "both to serve 1.1.0 again")
+    assert who() == before
+    assert min(restarts(pod) for pod in stage.pods().values()) == 1, "one at a time: the other was not touched"
+    assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable", "1.2.0": "CannotStart"}
+    stage.assert_pinned()

@@ -129,7 +129,21 @@ class EvictPod:
     uid: str
 
 
-PodAction = AdoptPod | CreatePod | DeletePod | EvictPod
+@dataclass(frozen=True, slots=True)
+class PatchPod:
+    """Make a running Pod one of another release by changing its images alone."""
+
+    name: str
+    uid: str
+    id: str
+    images: tuple[tuple[str, str], ...]
+    """Those that change, by container."""
+    retried: str | None
+    at: datetime
+    """When it was decided."""
+
+
+PodAction = AdoptPod | CreatePod | DeletePod | EvictPod | PatchPod
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from podpin.core import names
+from podpin.core import in_place, names
 from podpin.core.config import Moved
 from podpin.core.image import Facts
 from podpin.core.kinds import KINDS
@@ -156,6 +156,8 @@ class Hindrance:
     """Why an old Pod could not be taken away, or None."""
     remove_from: datetime | None = None
     """When to try again."""
+    unpatchable: frozenset[str] = frozenset()
+    """The uids of Pods whose images the API server does not let podpin change."""
     taken: frozenset[str] = frozenset()
     """Names that a Pod of podpin's cannot have: Pods of somebody else do."""
 
@@ -233,7 +235,7 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
     owner = _controller(metadata)
     # Who makes the Pods of a Deployment looks after these things as well; they need not be held for ten thousand.
     ours = owner != ""
-    return Pod(
+    pod = Pod(
         name=_text(metadata, "name"),
         uid=_text(metadata, "uid"),
         release=release,
@@ -266,6 +268,8 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
             *(_container(one, written, init=False) for one in _list(status, "containerStatuses")),
         ),
     )
+    patched = _text(_get(metadata, "annotations"), names.ANNOTATION_PATCHED) if ours else ""
+    return in_place.as_new(pod, patched, _list(status, "containerStatuses")) if patched else pod
 
 
 def _controller(metadata: Mapping[str, Any]) -> str | None:

@@ -22,9 +22,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from podpin.core import names
-from podpin.core.decision import Action, AdoptPod, CreatePod, DeletePod, EvictPod, Rehearse, Rollout
+from podpin.core.decision import Action, AdoptPod, CreatePod, DeletePod, EvictPod, PatchPod, Rehearse, Rollout
 from podpin.core.observation import Observation, Pod, Workload
-from podpin.core.release import Record, Release
+from podpin.core.release import Record, Release, digest_of
 from podpin.core.spec import Spec
 from podpin.core.transitions import World
 from podpin.core.workload import intent_of, strategy_of
@@ -100,7 +100,9 @@ def marked(world: World, before: World) -> World:
     if record is None or world.running == before.running:
         return world
     number = 1 + max((one.runs for one in world.records.values()), default=0)
-    return world.with_record(replace(record, runs=number))
+    wanted = world.wanted if world.wanted is not None and world.wanted.id == record.release else None
+    template = digest_of(wanted.template) if wanted is not None else record.template
+    return world.with_record(replace(record, runs=number, template=template))
 
 
 def rehearsal(spec: Spec, before: World, world: World) -> Iterator[Rehearse]:
@@ -193,6 +195,10 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
     failed = [pod for pod in pods if pod.is_over and not pod.deleting]
     doomed: list[Pod]
     evicted: list[Pod]
+    kept: list[Pod] = []
+    patched: list[Pod] = []
+    if spec.workload.in_place and not spec.suspend:
+        kept, patched = _kept(current, old, record, world.records, terms, seen.hindrance.unpatchable, now)
     if spec.suspend:
         doomed, evicted, missing = [], [], max(0, terms.replicas - len(live))
         if not old:
@@ -201,7 +207,8 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
         doomed, evicted = [*old, *_first_to_go(current, {})[: max(0, len(current) - terms.replicas)]], []
         missing = 0 if old or leaving else terms.replicas - len(current)
     else:
-        doomed, evicted, missing = _rolled(current, old, world.records, terms, now)
+        others = [pod for pod in old if pod not in kept]
+        doomed, evicted, missing = _rolled([*current, *kept], others, world.records, terms, now)
     create_from = max(seen.hindrance.create_from or now, _calm_at(failed, record, terms, now))
     remove_from = seen.hindrance.remove_from or now
     spent = [pod for pod in failed if pod.release != record.release or now >= pod.created + FORGOTTEN]
@@ -218,12 +225,55 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
         actions=(
             *(AdoptPod(pod.name, pod.uid) for pod in sorted(live, key=_by_name) if pod.owner is None),
             *(DeletePod(pod.name, pod.uid) for pod in (*doomed, *sorted(spent, key=_by_name))),
+            *(
+                PatchPod(pod.name, pod.uid, record.release, _changed(pod, record), record.retried, now)
+                for pod in patched
+            ),
             *(EvictPod(pod.name, pod.uid) for pod in going),
             *made,
         ),
         recheck_at=min(waits, default=None),
         altered=tuple(name for name in altered if name in {pod.name for pod in (*doomed, *going)}),
     )
+
+
+def _kept(
+    current: list[Pod],
+    old: list[Pod],
+    record: Record,
+    records: Mapping[str, Record],
+    terms: Terms,
+    unpatchable: frozenset[str],
+    now: datetime,
+) -> tuple[list[Pod], list[Pod]]:
+    """The Pods that stay and get new images, and those of them whose turn it is: one by one, or as many as may be
+    unavailable. What does not serve has nothing to lose, and gets them at once."""
+    able = [pod for pod in old if pod.uid not in unpatchable and _may_stay(pod, record, records.get(pod.release))]
+    kept = _first_to_go(able, records)[: max(0, terms.replicas - len(current))]
+    floor = terms.replicas - max(1, terms.unavailable)
+    spare = sum(_is_available(pod, terms, now) for pod in (*current, *old)) - floor
+    turn = []
+    for pod in kept:
+        if _is_available(pod, terms, now):
+            spare -= 1
+            if spare < 0:
+                continue
+        turn.append(pod)
+    return kept, turn
+
+
+def _may_stay(pod: Pod, record: Record, own: Record | None) -> bool:
+    """Nothing but images of its main containers sets a Pod apart from the running release."""
+    if own is None or not own.template or own.template != record.template or pod.owner is None:
+        return False
+    before, after, mains = dict(own.images), dict(record.images), {container for container, _ in pod.images}
+    changed = {container for container, pin in after.items() if before.get(container) != pin}
+    return before.keys() == after.keys() and changed <= mains and not _is_altered(pod, own)
+
+
+def _changed(pod: Pod, record: Record) -> tuple[tuple[str, str], ...]:
+    pins = dict(record.images)
+    return tuple((name, pins[name]) for name, image in pod.images if pins.get(name, image) != image)
 
 
 def _rolled(

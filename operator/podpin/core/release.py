@@ -112,6 +112,8 @@ class Record:
     """The uid of the rollout that it belongs to; None for one that is not written yet, or has been orphaned."""
     runs: int = 0
     """Where podpin makes the Pods itself: the release with the highest number is to run; 0 for one that never was."""
+    template: str = ""
+    """There too: a hash of its template; empty where it is not known."""
 
     @property
     def is_stable(self) -> bool:
@@ -141,6 +143,7 @@ def annotations_of(record: Record) -> dict[str, str | None]:
     return {
         names.ANNOTATION_REQUEST: record.request,
         **({names.ANNOTATION_RUNS: str(record.runs)} if record.runs else {}),
+        **({names.ANNOTATION_TEMPLATE: record.template} if record.template else {}),
         names.ANNOTATION_VERDICT: None
         if verdict is None
         else json.dumps(
@@ -206,6 +209,7 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
         request=annotations.get(names.ANNOTATION_REQUEST),
         created=read_time(metadata.get("creationTimestamp")),
         runs=_number(annotations.get(names.ANNOTATION_RUNS)),
+        template=annotations.get(names.ANNOTATION_TEMPLATE, ""),
         owner=next(
             (str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None
         ),

@@ -15,7 +15,7 @@ from tests.builders import REPOSITORY, UID, images, pod, spec
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
 from podpin.adapters.kube.cluster import Cluster
-from podpin.core.decision import Notice
+from podpin.core.decision import Notice, PatchPod
 from podpin.core.names import Key, Place
 from podpin.core.placement import placement_of
 from podpin.core.reference import parse_repository
@@ -697,3 +697,18 @@ async def test_an_orphan_is_adopted_by_a_rollout_that_is_there_still(server: Api
     assert server.last.headers["Content-Type"] == STRATEGIC
     assert server.last.body == {"metadata": {"uid": "p1", "ownerReferences": [OWNER]}}
     assert len(cluster.pods(WEB)) == 1
+
+
+async def test_a_pod_is_given_other_images_as_it_was_read_a_moment_ago(server: ApiServer, cluster: Cluster) -> None:
+    statuses = [{"name": "app", "restartCount": 4, "containerID": "c"}]
+    server.on("GET", f"{PODS}/web-x-0", Reply(body={**live_pod(9), "status": {"containerStatuses": statuses}}))
+    server.on("PATCH", f"{PODS}/web-x-0", Reply(body=live_pod(10)))
+    await cluster.patch_pod(WEB, PatchPod("web-x-0", "p1", "b", images("b"), None, NOON))
+    assert server.last.headers["Content-Type"] == STRATEGIC
+    sent = server.last.body
+    assert sent["spec"] == {"containers": [{"name": "app", "image": images("b")[0][1]}]}
+    assert sent["metadata"]["resourceVersion"] == "9"
+    assert sent["metadata"]["labels"] == {"podpin.dev/release": "b"}
+    assert json.loads(sent["metadata"]["annotations"]["podpin.dev/patched"])["restarts"] == {"app": 4}
+    with pytest.raises(Conflict):
+        await cluster.patch_pod(WEB, PatchPod("web-x-0", "another", "b", images("b"), None, NOON))

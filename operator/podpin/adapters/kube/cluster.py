@@ -22,9 +22,9 @@ from typing import Any, Final
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, METADATA_ONLY, STRATEGIC, Api
 from podpin.adapters.kube.mirror import PAGE, Mirror
-from podpin.core import adopted, names
+from podpin.core import adopted, in_place, names
 from podpin.core.config import CONFIG_MAP, SECRET
-from podpin.core.decision import Notice
+from podpin.core.decision import Notice, PatchPod
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key, Place
@@ -418,6 +418,29 @@ class Cluster:
                 raise
             return str(error)
         return None
+
+    async def patch_pod(self, key: Key, action: PatchPod) -> None:
+        """Change the images of a running Pod, and note on it how often its containers had been restarted by then.
+
+        It is read first, so that the note is exact, and Conflict is raised where it has moved on since.
+        """
+        path = _pod(key, action.name)
+        live = await self.api.request("GET", path)
+        if live["metadata"]["uid"] != action.uid:
+            raise Conflict(f"Pod {action.name} is another one by now.")
+        statuses = (live.get("status") or {}).get("containerStatuses") or ()
+        noted = in_place.note(action.at, [container for container, _ in action.images], statuses)
+        body = {
+            "metadata": {
+                "resourceVersion": live["metadata"]["resourceVersion"],
+                "labels": {names.LABEL_RELEASE: action.id},
+                "annotations": {names.ANNOTATION_PATCHED: noted, names.ANNOTATION_RETRIED: action.retried},
+            },
+            "spec": {"containers": [{"name": container, "image": image} for container, image in action.images]},
+        }
+        query = {"fieldManager": names.FIELD_MANAGER}
+        raw = await self.api.request("PATCH", path, query=query, body=body, kind=STRATEGIC)
+        self._mine(self._pods, key).put(raw)
 
     async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
         """Make the ImageRollout the controller of a Pod that has none.

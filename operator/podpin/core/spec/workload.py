@@ -177,6 +177,9 @@ class WorkloadSpec(Part):
     strategy: Annotated[dict[str, Any], Shaped(_Strategy)] | None = None
     """How new Pods take the place of old ones, as in a Deployment. Left out, no Pod is stopped before its successor is
     ready."""
+    in_place: bool = False
+    """With kind Pods: where a new version changes nothing but images, change those of the running Pods, which keep
+    node, address and volumes. One Pod, or maxUnavailable, is out of service at a time, while its containers restart."""
     min_ready_seconds: Annotated[int, Field(ge=0, le=86_400, json_schema_extra={"format": "int32"})] = 0
     """How long a Pod must be ready before it counts as available, as in a Deployment."""
     selector: (
@@ -188,6 +191,15 @@ class WorkloadSpec(Part):
     out."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!self.inPlace || (self.kind == 'Pods' && (!has(self.strategy) || !has(self.strategy.type) || "
+            "self.strategy.type != 'Recreate'))",
+            "inPlace needs kind Pods, and has no meaning with the strategy Recreate: leave it out",
+            lambda workload: (
+                not workload.in_place
+                or (workload.kind == "Pods" and (workload.strategy or {}).get("type") != "Recreate")
+            ),
+        ),
         # The scale subresource answers with an error where the field is not there, and no autoscaler could begin.
         Rule(
             "self.kind != 'Pods' || has(self.replicas)",
