@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.builders import (
+    REPOSITORY,
     at,
     container,
+    digest,
     images,
     pod,
     pods,
@@ -27,9 +29,9 @@ from tests.decisions import ready_of, told
 from podpin.core.canary import Step, steps_of
 from podpin.core.decision import Requests, Rollout
 from podpin.core.observation import Workload
-from podpin.core.release import release_of
+from podpin.core.release import release_of, source_of
 from podpin.core.rollout import decide
-from podpin.core.status import CanaryStatus, CandidateStatus, Status
+from podpin.core.status import CanaryStatus, CandidateStatus, ImageStatus, Status
 
 if TYPE_CHECKING:
     from podpin.core.observation import Observation, Pod
@@ -139,6 +141,23 @@ def test_decision(row: Row) -> None:
         again = decide(replace(row.rollout, status=decision.status), row.seen, at(row.now))
         assert again.status == decision.status, "deciding twice says nothing the second time"
         assert again.notices == ()
+
+
+def test_the_choice_that_podpin_died_over_stands_until_the_registry_answers() -> None:
+    told_last = ImageStatus(
+        container="app",
+        repository=REPOSITORY,
+        tag="1.0.0",
+        digest=digest("a"),
+        resolved_at=at(0),
+        source=source_of(ONE.images[0]),
+    )
+    world = seen(None, workload=workload("a"), pods=(*pods("a"), *few("b")), canary=beside("b"), records=(A, B))
+    caught = decide(rollout(ONE, Status(images=(told_last,))), world, at(5))
+    assert caught.actions == (), "the canary goes on, though status says that the stable release is wanted"
+    assert caught.status.images[0].digest == digest("b")
+    reverted = decide(rollout(ONE, tried().model_copy(update={"images": (told_last,)})), world, at(5))
+    assert [told(action) for action in reverted.actions] == ["remove canary"], "told of once, it can be taken back"
 
 
 def test_each_step_has_its_pods_its_bake_time_and_its_own_deadline() -> None:

@@ -130,6 +130,8 @@ class FaultProxy:
     def _count(self, request: web.Request) -> Shot | None:
         kind = request.path.split("/")
         resource = next((one for one in ("events", "status", "deployments", "controllerrevisions") if one in kind), "?")
+        if resource == "deployments" and kind[-1].endswith("-canary"):
+            resource = "canary"
         if not self._counting or request.method not in WRITES or resource == "events":
             return None
         self.writes.append(f"{request.method} {resource}")

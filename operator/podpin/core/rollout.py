@@ -207,15 +207,18 @@ def _told(rollout: Rollout, spec: Spec) -> dict[str, str]:
 def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -> Rollout:
     """The rollout with the choice in its status that podpin died over: it had applied a newer one, and not yet said so.
 
-    Such a one shows in that another release runs than status says was applied last. Where the choice in status was
-    rejected, that release was not chosen but gone back to.
+    Such a one shows in that another release runs than status says was applied last, or in a canary that status does
+    not tell of. Where the choice in status was rejected, that release was not chosen but gone back to.
     """
-    workload, written = seen.workload, rollout.status.workload
-    if workload is None or written is None or workload.release == written.release:
-        return rollout
+    workload, written, candidate = seen.workload, rollout.status.workload, rollout.status.candidate
     records = {record.release: record for record in seen.records}
+    moved = _canary_of(seen, records)
+    if moved is None or (candidate is not None and candidate.release == moved):
+        if workload is None or written is None or workload.release == written.release:
+            return rollout
+        moved = workload.release
     told = records.get(release_of(spec, tuple(_told(rollout, spec).items())).id)
-    running = records.get(workload.release or "")
+    running = records.get(moved or "")
     if (
         running is None
         or running.spec_hash != release_of(spec, ()).spec_hash
