@@ -93,6 +93,7 @@ async def test_a_failed_release_goes_with_a_verdict_and_a_mark_before_its_pods_a
     world.budget = "no budget left"
     later(world, 3)
     before = copy.deepcopy({name: world.own[name] for name in names_of(world, A)})
+    world.asked.clear()
     assert await podpin.settle() == [
         f"verdict Rejected on {B}",
         f"verdict Stable on {A}",
@@ -100,6 +101,7 @@ async def test_a_failed_release_goes_with_a_verdict_and_a_mark_before_its_pods_a
         "status",
     ]
     assert world.own == before
+    assert world.asked["refresh"] == 0, "going back does not wait for a second look"
     assert podpin.ready == ("True", "RolledBack")
 
 

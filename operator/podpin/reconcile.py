@@ -242,7 +242,7 @@ class Reconciler:
         seen, recheck = await self._look(rollout)
         now = self._clock()
         decision = decide(rollout, seen, now)
-        if any(_rests_on_time(action) for action in decision.actions):
+        if any(_rests_on_time(action, seen.records) for action in decision.actions):
             assert isinstance(rollout.spec, Spec), "nothing follows from a spec that cannot be used"
             await self._cluster.refresh(key, rollout.spec.place(key.name))
             seen, recheck = await self._look(rollout)
@@ -840,11 +840,18 @@ def _resolution(look: Look | None) -> Resolution:
             assert_never(look.outcome)
 
 
-def _rests_on_time(action: Action) -> bool:
-    """A verdict because nothing has happened for a while, so it must be certain that nothing has."""
+def _rests_on_time(action: Action, records: Iterable[Record]) -> bool:
+    """A verdict because nothing has happened for a while, so it must be certain that nothing has.
+
+    One that stands already is not passed anew: its record gets a mark, that of what is to run.
+    """
     if isinstance(action, RemoveCanary) or (isinstance(action, ApplyCanary) and action.step > 1):
         return True
     verdict = action.record.verdict if isinstance(action, Judge) else None
+    if isinstance(action, Judge) and any(
+        (one.release, one.verdict) == (action.record.release, verdict) for one in records
+    ):
+        return False
     return verdict is not None and (verdict.result == STABLE or verdict.reason in (DEADLINE_EXCEEDED, READINESS_LOST))
 
 
