@@ -78,6 +78,14 @@ def full() -> Json:
             "steps": [{"replicas": 1, "bakeTime": "1m", "pause": True}, {"percent": 50, "pause": False}],
         },
     }
+    spec["update"] = {
+        "mode": "Manual",
+        "windows": [{"cron": "0 9 * * 1-5", "duration": "8h", "timeZone": "Europe/Berlin"}],
+        "freeze": [
+            {"from": "2026-12-20T00:00:00Z", "to": "2027-01-03T00:00:00+01:00"},
+            {"cron": "*/5 0,12 1-7/2 jan-mar SUN", "duration": "1m", "timeZone": "UTC"},
+        ],
+    }
     spec["rollback"] = {"enabled": False}
     spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     spec["workload"]["minReadySeconds"] = 5
@@ -133,6 +141,17 @@ def _verify(*demands: Json) -> Callable[[Json], object]:
 
 def _interval(text: object) -> Callable[[Json], object]:
     return lambda spec: spec.update(registry={"interval": text})
+
+
+def _window(**fields: Any) -> Callable[[Json], object]:
+    window = {"cron": "0 9 * * *", "duration": "1h", **fields}
+    return lambda spec: spec.update(update={"windows": [window]})
+
+
+_CRON = (
+    "must be a cron expression of five fields (minute, hour, day of the month, month, day of the week), "
+    "such as 0 9 * * 1-5"
+)
 
 
 def _rollout(**fields: object) -> Callable[[Json], object]:
@@ -342,6 +361,30 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a deadline that no Pod could meet",
         lambda spec: (_rollout(progressDeadline="30s")(spec), _workload(minReadySeconds=30)(spec)), "spec",
         "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time"),
+    # when updates may begin
+    Bad("a mode that is none", lambda spec: spec.update(update={"mode": "Ask"}), "spec.update.mode",
+        'supported values: "Auto", "Manual"', operator="input should be 'Auto' or 'Manual'"),
+    Bad("a window of four fields", _window(cron="0 9 * *"), "spec.update.windows[0].cron", _CRON),
+    Bad("a window by a name of cron", _window(cron="@daily"), "spec.update.windows[0].cron",
+        "must be written out in five fields, such as 0 9 * * 1-5: names like @daily are not known"),
+    Bad("a window of half a minute", _window(duration="30s"), "spec.update.windows[0].duration",
+        "must be between 1m and 744h"),
+    Bad("a window without a duration", lambda spec: spec.update(update={"windows": [{"cron": "* * * * *"}]}),
+        "spec.update.windows[0].duration", "Required value", operator="must be given"),
+    Bad("a time zone that is a path", _window(timeZone="../../etc/passwd"), "spec.update.windows[0].timeZone",
+        "must be the name of a time zone, such as Europe/Berlin or UTC"),
+    Bad("seventeen windows",
+        lambda spec: spec.update(update={"windows": [{"cron": "* * * * *", "duration": "1m"}] * 17}),
+        "spec.update.windows", "must have at most 16 items", operator="should have at most 16 items"),
+    Bad("a freeze without an end", lambda spec: spec.update(update={"freeze": [{"from": "2026-12-20T00:00:00Z"}]}),
+        "spec.update.freeze[0]", "a freeze needs either cron and duration, or from and to"),
+    Bad("a freeze of both kinds",
+        lambda spec: spec.update(update={"freeze": [{"from": "2026-12-20T00:00:00Z", "to": "2026-12-21T00:00:00Z",
+                                                     "cron": "* * * * *", "duration": "1m"}]}),
+        "spec.update.freeze[0]", "a freeze needs either cron and duration, or from and to"),
+    Bad("a freeze from a day",
+        lambda spec: spec.update(update={"freeze": [{"from": "2026-12-20", "to": "2026-12-21"}]}),
+        "spec.update.freeze[0].from", "must be a time with its zone, such as 2026-12-20T00:00:00Z"),
     # secrets
     Bad("a Secret's name in capitals", lambda spec: spec.update(registry={"caSecret": {"name": "CA"}}),
         "spec.registry.caSecret.name", "must be the name of an object: lower-case letters, digits, '-' and '.', "

@@ -36,6 +36,10 @@ COLUMNS: Final[tuple[dict[str, Any], ...]] = (
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {"name": "Trying", "type": "string", "jsonPath": ".status.running.trying", "priority": 1,
      "description": "The image that is being tried, while the one before still serves."},
+    {"name": "Waiting", "type": "string", "jsonPath": ".status.waiting.release", "priority": 1,
+     "description": "The release that is wanted and may not begin yet."},
+    {"name": "Until", "type": "string", "jsonPath": ".status.waiting.until", "priority": 1,
+     "description": "Until when it waits, where that is known."},
     {"name": "Message", "type": "string", "jsonPath": f"{READY}.message", "priority": 1,
      "description": "Why it is ready or not, in a sentence."},
 )  # fmt: skip

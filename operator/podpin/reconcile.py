@@ -588,6 +588,8 @@ class Reconciler:
     async def _apply(self, rollout: Rollout, there: Workload | None, action: Apply, release: Release) -> Workload:
         assert isinstance(rollout.spec, Spec)
         manifest = self._manifest(rollout, rollout.spec, there, release, action.intent)
+        if action.paused:
+            manifest["spec"]["paused"] = True
         try:
             if rollout.spec.target_ref is not None:
                 assert action.uid is not None, "only a workload that is there is given images"
@@ -700,6 +702,7 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
             rollback_to=annotations.get(names.REQUEST_ROLLBACK),
             approve=annotations.get(names.REQUEST_APPROVE),
         ),
+        paused=annotations.get(names.PAUSE),
         created=read_time(metadata.get("creationTimestamp")),
     )
 

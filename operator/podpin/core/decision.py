@@ -36,6 +36,8 @@ class Rollout:
     spec: Spec | Problem
     status: Status
     requests: Requests = Requests()
+    paused: str | None = None
+    """Why a person has paused it, in any words; None while nobody has."""
     created: datetime | None = None
 
 
@@ -63,6 +65,8 @@ class Apply:
     intent: str
     uid: str | None
     """The uid of the workload that is seen there, or None where there is none."""
+    paused: bool = False
+    """Its controller is to stand still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,8 @@ REQUEST_RETRY: Final = f"{GROUP}/retry"
 REQUEST_APPROVE: Final = f"{GROUP}/approve"
 REQUEST_ROLLBACK: Final = f"{GROUP}/rollback-to"
 """On the ImageRollout, written by people: requests, each handled once."""
+PAUSE: Final = f"{GROUP}/pause"
+"""On the ImageRollout, written by people: nothing new begins or goes on while it is there; its value says why."""
 PROMOTE_TO: Final = f"{GROUP}/promote-to"
 """On the ImageRollout, written by people: the namespaces whose rollouts may promote from it, with commas, or `*`."""
 

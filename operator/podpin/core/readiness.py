@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from podpin.core.config import suspicion
 from podpin.core.decision import Notice
+from podpin.core.gates import PAUSED, Hold
 from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.release import Record, Release, images_text
@@ -28,6 +29,9 @@ REASONS: Final[Mapping[str, str]] = {
     "RolledOut": "The wanted release runs and is stable.",
     "Progressing": "A release is being tried. The stable one serves until it is ready.",
     "AwaitingApproval": "A person must approve of what comes next; the message has the annotation for it.",
+    "OutsideWindow": "The stable release runs; a new one waits for the next of spec.update.windows.",
+    "Frozen": "The stable release runs; a new one waits until a time of spec.update.freeze is over.",
+    "Paused": "The annotation podpin.dev/pause is there: nothing new begins, and what is being tried stands still.",
     "RollingBack": "A release was rejected, and the stable one is coming back.",
     "RolledBack": "The stable release runs; the wanted one was rejected and is not tried again. Push a fixed image, "
     "change the spec, or annotate podpin.dev/retry.",
@@ -67,6 +71,8 @@ class Settled:
     notices: tuple[Notice, ...]
     trial: str | None = None
     """The release that is judged: the canary's, or the running one."""
+    hold: Hold | None = None
+    """What holds the wanted release back."""
     awaits: bool = False
     """A person must approve of what comes after the canary's step."""
     refusal: RefusedStatus | None = None
@@ -131,6 +137,8 @@ def _say_trying(settled: Settled, images: str) -> Say:
                 "ScaledToZero",
                 f"no replicas are wanted; release {settled.running} will be judged when there are some",
             )
+        case Blocked(finding) if finding.reason == PAUSED:
+            return Say("Unknown", PAUSED, f"{trying}: {finding.message}{serving}", reconciling=True)
         case Blocked(finding):
             return Say(
                 "Unknown",
@@ -162,6 +170,8 @@ def _say_canary(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         how = f"annotate podpin.dev/approve={settled.trial}/{told.step} to let it go on"
         return Say("True", "AwaitingApproval", f"{trying}: it is healthy and awaits approval: {how}{serves}")
     match settled.health:
+        case Blocked(finding) if finding.reason == PAUSED:
+            return Say("True", PAUSED, f"{trying}: {finding.message}{serves}")
         case Blocked(finding):
             message = f"{trying}: held up by the cluster, not by the release: {finding.message}{serves}"
             return Say("Unknown", finding.reason, message, reconciling=True)
@@ -186,6 +196,8 @@ def _say_nothing(seen: Observation, settled: Settled) -> Say:
     trouble = trouble_of(seen)
     if trouble is not None:
         return Say("False", trouble.reason, f"nothing runs yet: {trouble.message}", reconciling=True)
+    if settled.hold is not None:
+        return Say("False", settled.hold.reason, f"nothing runs yet; {_held_back(settled)}", reconciling=True)
     wanted = settled.records.get(settled.wanted.id) if settled.wanted else None
     if wanted is not None and wanted.verdict is not None:
         verdict = wanted.verdict
@@ -214,8 +226,10 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         message = f"{runs}; {failed} ({verdict.reason}): {verdict.message}"
     else:
         asked, reason, message = False, "RolledOut", runs
+        if settled.hold is not None:
+            reason, message = settled.hold.reason, f"{runs}; {_held_back(settled)}"
     if workload is not None and workload.release == stable.release and workload.replicas == 0:
-        return Say("True", "ScaledToZero" if not held else reason, f"{message}; no replicas are wanted")
+        return Say("True", "ScaledToZero" if reason == "RolledOut" else reason, f"{message}; no replicas are wanted")
     trouble = trouble_of(seen)
     if settled.wanted is None and trouble is not None:
         # Not even an older choice holds: the user has changed the spec, to what is not there.
@@ -231,6 +245,12 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         coming = "RollingBack" if held else "Progressing"
         return Say("Unknown", coming, f"{message}; its Pods are coming up", reconciling=True, recheck_at=recheck)
     return Say("False" if asked else "True", reason, message, stalled=asked, recheck_at=recheck)
+
+
+def _held_back(settled: Settled) -> str:
+    assert settled.hold is not None
+    assert settled.wanted is not None
+    return f"release {settled.wanted.id} ({images_text(settled.wanted.images)}) waits: {settled.hold.message}"
 
 
 def _is_coming(seen: Observation, release: str) -> bool:

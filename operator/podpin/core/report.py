@@ -26,6 +26,7 @@ from podpin.core.status import (
     RequestsStatus,
     RunningStatus,
     Status,
+    WaitingStatus,
     WorkloadStatus,
 )
 from podpin.core.transitions import State
@@ -81,6 +82,10 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     rejected = sorted(
         (r for r in settled.records.values() if r.is_rejected), key=lambda r: -r.verdict.order if r.verdict else 0
     )
+    waits = settled.hold if not spec.suspend else None
+    until = waits.until if waits else None
+    if until is not None and (say.recheck_at is None or until < say.recheck_at):
+        say = replace(say, recheck_at=until)
     replicas, ready = _counts(seen, settled, old)
     status = Status(
         observed_generation=rollout.generation,
@@ -89,6 +94,11 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         images=images,
         stable=ReleaseStatus(release=stable.release, images=pinned(stable.images), since=stable.verdict.at)
         if stable and stable.verdict
+        else None,
+        waiting=WaitingStatus(
+            release=settled.wanted.id, images=pinned(settled.wanted.images), reason=waits.reason, until=until
+        )
+        if waits and settled.wanted
         else None,
         candidate=settled.candidate,
         rejected=tuple(_rejected(record) for record in rejected[:MOST_REJECTED]),

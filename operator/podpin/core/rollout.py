@@ -29,17 +29,31 @@ from podpin.core.decision import (
     Rollout,
     Write,
 )
-from podpin.core.health import Blocked, Health, Idle, Terms, assess, progress_at
+from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
+from podpin.core.health import Blocked, Failing, Health, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Resolved, Workload
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
-from podpin.core.release import STABLE, Record, Release, images_text, release_of, source_of
+from podpin.core.release import STABLE, Record, Release, digest_of, images_text, release_of, source_of
 from podpin.core.signals import Finding
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import CanaryStatus, CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
-from podpin.core.transitions import ASKED, State, World, awaits_approval, order_of, settle, state_of, target_of
+from podpin.core.transitions import (
+    ASKED,
+    State,
+    World,
+    awaits_approval,
+    is_new,
+    order_of,
+    retries,
+    settle,
+    state_of,
+    target_of,
+)
 from podpin.core.workload import intent_of
 
+MOST_SHOWN: Final = 64
+"""How much of a value that makes no sense is repeated to the user."""
 KEPT_STABLE: Final = 10
 KEPT_REJECTED: Final = 20
 KEPT_UNJUDGED: Final = 3
@@ -87,8 +101,11 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         pauses=frozenset(nth for nth, step in enumerate(steps_of(rollout.spec), 1) if step.pause),
         approved=_approved_step(rollout, canary),
     )
-    before = replace(before, health=_health(rollout.spec, trial, candidate, before, now))
-    world = before if rollout.spec.suspend else _answer(settle(before), before)
+    health = _health(rollout.spec, _unpaused(rollout, trial, before), candidate, before, now)
+    if rollout.paused is not None and health is not None and not isinstance(health, Failing):
+        health = Blocked(Finding(PAUSED, paused_by(rollout.paused)))
+    before = replace(before, health=health, hold=_hold(rollout, rollout.spec, before))
+    world = before if rollout.spec.suspend else _answer(settle(before), before, rollout)
     world = _with_what_ran(_adopt(world, wanted), before, seen)
     world = podset.marked(world, before) if rollout.spec.kind == podset.KIND else world
     wished, again = _actions(rollout, rollout.spec, seen, before, world)
@@ -112,7 +129,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         trial=world.trial,
         awaits=awaits_approval(world),
         superseded=world.superseded,
-        requests=_handled(rollout, seen, wanted),
+        requests=_handled(rollout, seen, wanted, before),
+        hold=world.hold if is_new(world) or retries(world) else None,
         notices=world.notices,
         refusal=refusal if before.wanted is not wanted or actions != wished else None,
     )
@@ -163,6 +181,42 @@ def _approved_step(rollout: Rollout, canary: str | None) -> int:
     """The step of this release's canary that the annotation approves of, as in `RELEASE/1`; 0 for none."""
     release, _slash, step = (rollout.requests.approve or "").partition("/")
     return int(step) if release == canary and re.fullmatch("[1-9][0-9]?", step, re.ASCII) else 0
+
+
+def _hold(rollout: Rollout, spec: Spec, world: World) -> Hold | None:
+    """What holds the wanted release back, where it is one that would be started."""
+    wanted = world.wanted
+    if wanted is None or not (is_new(world) or retries(world)):
+        return None
+    record = world.record(wanted.id)
+    again = retries(world) or (record is not None and record.verdict is None and record.retried is not None)
+    approved = (rollout.requests.approve or "").partition("/")[0] == wanted.id
+    return hold_of(
+        Asking(
+            release=wanted.id,
+            rollout=rollout.key.name,
+            spec=spec,
+            now=world.now,
+            guarded=world.stable is not None,
+            named=approved or again,
+            pause=rollout.paused,
+        )
+    )
+
+
+def _unpaused(rollout: Rollout, trial: Observation, world: World) -> Observation:
+    """The trial as if podpin had not paused its workload: what fails is judged all the same."""
+    workload, record = trial.workload, world.record(world.running)
+    if workload is None or not workload.paused or record is None or world.canary is not None:
+        return trial
+    assert isinstance(rollout.spec, Spec)
+    own = _pausing(rollout.spec, _intent_of(rollout, rollout.spec, record))
+    return replace(trial, workload=replace(workload, paused=False)) if workload.intent == own else trial
+
+
+def _pausing(spec: Spec, intent: str) -> str:
+    """The intent of the same workload while it stands still."""
+    return digest_of({"v": 1, "paused": intent}) if spec.kind == "Deployment" and spec.own is not None else intent
 
 
 def _has_room(seen: Observation) -> bool:
@@ -328,7 +382,7 @@ def _token(rollout: Rollout, kind: str, value: str | None, seen: Observation) ->
     return None if any(record.request == token for record in seen.records) else token
 
 
-def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> RequestsStatus | None:
+def _handled(rollout: Rollout, seen: Observation, wanted: Release | None, world: World) -> RequestsStatus | None:
     """The requests as they stand handled after this decision.
 
     A look is handled once it has come back, a retry once there is something that could be retried, and none while
@@ -339,7 +393,9 @@ def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> Req
     if rollout.spec.suspend or (known is None and asked == Requests()):
         return known
     before = known or RequestsStatus()
-    retry = asked.retry if asked.retry is None or (wanted is not None and seen.looked) else before.retry
+    held = world.hold is not None and retries(world)
+    retry = asked.retry if asked.retry is None or (wanted is not None and seen.looked and not held) else before.retry
+    approve = asked.approve if asked.approve is None or wanted is not None else before.approve
     fresh = [
         value
         for value, old in ((retry, before.retry), (asked.rollback_to, before.rollback_to))
@@ -349,12 +405,13 @@ def _handled(rollout: Rollout, seen: Observation, wanted: Release | None) -> Req
         reconcile=asked.reconcile if seen.looked else before.reconcile,
         retry=retry,
         rollback_to=asked.rollback_to,
+        approve=approve,
         obeyed=before.obeyed + bool(fresh),
     )
     return known if handled == before else handled
 
 
-def _answer(world: World, before: World) -> World:
+def _answer(world: World, before: World, rollout: Rollout) -> World:
     """Say it where a request asks for what there is not; it counts as handled all the same."""
     if world.rollback_to is not None:
         asked = world.rollback_to.partition("=")[2]
@@ -367,11 +424,28 @@ def _answer(world: World, before: World) -> World:
                 f"Nothing to roll back to: {asked!r} {why}; stable releases on record: {proven}",
             )
         )
-    if world.retry is not None and world.wanted is not None and world.running == before.running:
+    world = _answer_approval(world, rollout)
+    held = before.hold is not None and retries(before)
+    if world.retry is not None and world.wanted is not None and world.running == before.running and not held:
         world = world.say(
             Notice("Warning", "RequestRefused", f"Nothing to retry: release {world.wanted.id} is not rejected")
         )
     return world
+
+
+def _answer_approval(world: World, rollout: Rollout) -> World:
+    """Say it where an approval is of no release that it could let begin."""
+    asked, handled = rollout.requests.approve, rollout.status.requests
+    if asked is None or world.wanted is None or asked == (handled.approve if handled else None):
+        return world
+    release, record = asked.partition("/")[0], world.record(asked.partition("/")[0])
+    if record is not None and record.is_rejected:
+        why = f"release {release} was rejected: ask for a retry"
+    elif release not in (world.wanted.id, world.running, world.canary):
+        why = f"{asked[:MOST_SHOWN]!r} is not wanted here; release {world.wanted.id} is"
+    else:
+        return world
+    return world.say(Notice("Warning", "RequestRefused", f"Nothing to approve: {why}"))
 
 
 def _adopt(world: World, wanted: Release | None) -> World:
@@ -413,7 +487,9 @@ def _actions(
     running = world.record(world.running)
     actions.extend(pods.actions)
     if running is not None and not spec.suspend and spec.kind != podset.KIND:
-        intent = _intent_of(rollout, spec, running)
+        intent = plain = _intent_of(rollout, spec, running)
+        if rollout.paused is not None and state_of(world) is State.TRYING:
+            intent = _pausing(spec, plain)
         workload = seen.workload
         if (
             workload is None
@@ -423,7 +499,8 @@ def _actions(
         ):
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
             whole = replace(wanted, images=running.images, retried=running.retried) if wanted else None
-            actions.append(Apply(running.release, whole, intent, workload.uid if workload else None))
+            uid = workload.uid if workload else None
+            actions.append(Apply(running.release, whole, intent, uid, paused=intent != plain))
     if not spec.suspend:
         actions.extend(_canary_actions(spec, seen, world))
     actions.extend(Prune(record.release) for record in _surplus(world))

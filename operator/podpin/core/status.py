@@ -203,6 +203,8 @@ class RequestsStatus(Part):
     """Of podpin.dev/retry."""
     rollback_to: Annotated[str, Field(max_length=262144)] | None = None
     """Of podpin.dev/rollback-to."""
+    approve: Annotated[str, Field(max_length=262144)] | None = None
+    """Of podpin.dev/approve."""
     obeyed: int = 0
     """How many retries and rollbacks have been obeyed in all: it tells a request made again from one made once."""
 
@@ -229,6 +231,19 @@ class RunningStatus(Part):
     """The image of the release that is being tried, while the stable one serves."""
 
 
+class WaitingStatus(Part):
+    """A release that is wanted and may not begin yet."""
+
+    release: Release
+    """The release's id, as the annotation podpin.dev/approve names it."""
+    images: Pins
+    """Its images."""
+    reason: Annotated[str, Field(max_length=256)]
+    """What holds it back, in one word."""
+    until: Time | None = None
+    """Until when, where that is known."""
+
+
 class Status(Part):
     """What podpin knows and says about the rollout."""
 
@@ -245,6 +260,8 @@ class Status(Part):
     """The version chosen for each container."""
     stable: ReleaseStatus | None = None
     """The newest release that proved healthy: what a failed one gives way to."""
+    waiting: WaitingStatus | None = None
+    """The release that is wanted and may not begin yet, if there is one."""
     candidate: CandidateStatus | None = None
     """The release that is being tried, if one is."""
     rejected: Annotated[tuple[RejectedStatus, ...], Cut(MAX_REJECTED)] = ()

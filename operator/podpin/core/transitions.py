@@ -23,6 +23,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from podpin.core.decision import Notice
+from podpin.core.gates import Hold
 from podpin.core.health import Failing, Health, Healthy
 from podpin.core.release import REJECTED, STABLE, Record, Release, Verdict, images_text
 from podpin.core.signals import Finding
@@ -71,6 +72,8 @@ class World:
     rollback_to: str | None
     now: datetime
     started: datetime
+    hold: Hold | None = None
+    """What holds the wanted release back, if it is a new one."""
     canary: str | None = None
     """The release that a canary tries beside the running one."""
     step: int = 0
@@ -152,6 +155,11 @@ def _rollback_asked(world: World) -> bool:
 
 
 def _retry_asked(world: World) -> bool:
+    return world.hold is None and retries(world)
+
+
+def retries(world: World) -> bool:
+    """Whether the wanted release was rejected and a person asks for it to be tried again."""
     wanted = world.record(world.wanted.id) if world.wanted else None
     return world.retry is not None and wanted is not None and wanted.is_rejected
 
@@ -163,6 +171,11 @@ def _new_canary(world: World) -> bool:
 
 
 def _new_release(world: World) -> bool:
+    return world.hold is None and is_new(world)
+
+
+def is_new(world: World) -> bool:
+    """Whether a release is wanted that is to be tried."""
     if world.wanted is None or world.wanted.id in (world.running, world.canary):
         return False
     record, stable = world.record(world.wanted.id), world.stable
@@ -173,6 +186,10 @@ def _stable_wanted(world: World) -> bool:
     stable = world.stable
     if stable is None or (stable.release == world.running and world.canary is None):
         return False
+    if world.hold is not None and is_new(world):
+        # What is held back is no reason to run nothing, or to leave a rejected release where it is.
+        running = world.record(world.running)
+        return world.running is None or (running is not None and running.is_rejected and _may_leave(world))
     return world.running is None if world.wanted is None else world.wanted.id == stable.release
 
 

@@ -24,7 +24,9 @@ from podpin.core.spec.images import MAX_IMAGES, ImageSpec
 from podpin.core.spec.registry import RegistrySpec
 from podpin.core.spec.target import TargetRef
 from podpin.core.spec.trial import RollbackSpec, RolloutSpec
+from podpin.core.spec.update import UpdateSpec
 from podpin.core.spec.workload import WorkloadSpec
+from podpin.core.windows import Window, flaw_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +43,8 @@ class Spec(Part):
     """Leave everything as it is: look for no new version, and change nothing, until this is false again."""
     rollout: RolloutSpec = RolloutSpec()
     """When a new version counts as good."""
+    update: UpdateSpec = UpdateSpec()
+    """When a new version may begin."""
     rollback: RollbackSpec = RollbackSpec()
     """What follows when a new version fails."""
     own: Annotated[WorkloadSpec | None, Field(alias="workload")] = None
@@ -157,7 +161,24 @@ def problem_of(spec: Spec) -> Problem | None:
     return next(_problems(spec), None)
 
 
+def _mistimed(spec: Spec) -> Iterator[Problem]:
+    """What is wrong with the times at which updates may begin."""
+    openings = {
+        "windows": [one.opening for one in spec.update.windows],
+        "freeze": [one.opening for one in spec.update.freeze],
+    }
+    for field, entries in openings.items():
+        for nth, opening in enumerate(entries):
+            at = f"spec.update.{field}[{nth}]"
+            if isinstance(opening, Window):
+                if flaw := flaw_of(opening.cron, opening.zone):
+                    yield Problem("InvalidWindow", f"{at}: {flaw}")
+            elif opening.start >= opening.end:
+                yield Problem("InvalidWindow", f"{at}: it ends before it begins: give a later time as its end")
+
+
 def _problems(spec: Spec) -> Iterator[Problem]:
+    yield from _mistimed(spec)
     containers = {container["name"]: container.get("image") for container in spec.own.containers()} if spec.own else {}
     managed = {image.container for image in spec.images}
     for image in spec.images:
