@@ -86,7 +86,7 @@ def paused_by(why: str) -> str:
 
 GATES: Final[tuple[Callable[[Asking], Hold | None], ...]] = (
     _paused,  # nothing else matters while a person wants everything to stand still
-    _unapproved,  # before the calendar, which an approval passes too: nobody is told of each window while it waits for one
+    _unapproved,  # before the calendar, which an approval passes too: no window is told of meanwhile
     _frozen,
     _outside,
 )

@@ -26,7 +26,7 @@ from podpin.core.decision import Action, AdoptPod, CreatePod, DeletePod, EvictPo
 from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.release import Record, Release, digest_of
 from podpin.core.spec import Spec
-from podpin.core.transitions import World
+from podpin.core.transitions import State, World, state_of
 from podpin.core.workload import intent_of, strategy_of
 
 KIND: Final = "Pods"
@@ -197,9 +197,10 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
     evicted: list[Pod]
     kept: list[Pod] = []
     patched: list[Pod] = []
-    if spec.workload.in_place and not spec.suspend:
+    still = spec.suspend or (rollout.paused is not None and state_of(world) is State.TRYING)
+    if spec.workload.in_place and not still:
         kept, patched = _kept(current, old, record, world.records, terms, seen.hindrance.unpatchable, now)
-    if spec.suspend:
+    if still:
         doomed, evicted, missing = [], [], max(0, terms.replicas - len(live))
         if not old:
             doomed = _first_to_go(current, {})[: max(0, len(current) - terms.replicas)]
