@@ -86,6 +86,7 @@ def full() -> Json:
             {"cron": "*/5 0,12 1-7/2 jan-mar SUN", "duration": "1m", "timeZone": "UTC"},
         ],
     }
+    spec["dependsOn"] = [{"name": "migration"}, {"name": "cache"}]
     spec["rollback"] = {"enabled": False}
     spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     spec["workload"]["minReadySeconds"] = 5
@@ -362,6 +363,11 @@ BAD: Final[tuple[Bad, ...]] = (
         lambda spec: (_rollout(progressDeadline="30s")(spec), _workload(minReadySeconds=30)(spec)), "spec",
         "rollout.progressDeadline must be longer than workload.minReadySeconds: no Pod could be available in time"),
     # when updates may begin
+    Bad("a dependency named twice", lambda spec: spec.update(dependsOn=[{"name": "a"}, {"name": "a"}]),
+        "spec.dependsOn", "Duplicate value", operator="has two entries for the name 'a'; keep one"),
+    Bad("a dependency in another namespace", lambda spec: spec.update(dependsOn=[{"name": "shop/a"}]),
+        "spec.dependsOn[0].name",
+        "must be a DNS label: lower-case letters, digits and '-', with a letter or digit at both ends"),
     Bad("a mode that is none", lambda spec: spec.update(update={"mode": "Ask"}), "spec.update.mode",
         'supported values: "Auto", "Manual"', operator="input should be 'Auto' or 'Manual'"),
     Bad("a window of four fields", _window(cron="0 9 * *"), "spec.update.windows[0].cron", _CRON),

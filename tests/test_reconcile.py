@@ -1405,3 +1405,48 @@ async def test_the_configuration_of_a_release_that_was_gone_back_to_is_that_of_i
     assert podpin.ready == ("False", "Degraded")
     assert "ConfigMap settings was changed by kubectl-edit" in podpin.message
     assert world.asked["release"] == 1, "its template is read from its record, once"
+
+
+# --- other rollouts that it depends on
+
+
+async def test_a_release_waits_for_another_rollout_and_begins_when_that_is_ready() -> None:
+    world, podpin = await proven()
+    world.apply({**raw_spec(), "dependsOn": [{"name": "migration"}]})
+    await podpin.settle()
+    world.push("b")
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("True", "AwaitingDependency")
+    assert await podpin.settle() == [], "waiting costs nothing"
+    ready = {"type": "Ready", "status": "Unknown", "reason": "Progressing"}
+    metadata = {"namespace": "shop", "name": "migration", "uid": "m", "generation": 1, "resourceVersion": "1"}
+    podpin.rollouts.put({"metadata": metadata, "status": {"observedGeneration": 1, "conditions": [ready]}})
+    assert podpin.woken == [WEB]
+    assert await podpin.settle() == ["status"]
+    done = {**ready, "status": "True", "reason": "RolledOut"}
+    metadata = {**metadata, "resourceVersion": "2"}
+    podpin.rollouts.put({"metadata": metadata, "status": {"observedGeneration": 1, "conditions": [done]}})
+    assert podpin.woken == [WEB, WEB]
+    assert await podpin.settle() == [f"record {B}", f"workload {B}", "status"]
+
+
+async def test_a_pause_is_read_off_the_rollout_and_pauses_its_deployment_in_mid_rollout() -> None:
+    world, podpin = await trying()
+    world.apply(pause="incident 7")
+    assert await podpin.settle() == [f"workload {B}", "status"]
+    assert (world.deployment or {})["spec"]["paused"] is True
+    assert podpin.ready == ("Unknown", "Paused")
+    world.fail_to_start()
+    assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
+
+
+async def test_a_release_that_waits_for_approval_costs_one_write_and_begins_with_three() -> None:
+    world, podpin = await proven()
+    world.apply({**raw_spec(), "update": {"mode": "Manual"}})
+    await podpin.settle()
+    world.push("b")
+    assert await podpin.settle() == ["status"]
+    later(world, 86400)
+    assert await podpin.settle() == []
+    world.apply(approve=B)
+    assert await podpin.settle() == [f"record {B}", f"workload {B}", "status"]

@@ -94,7 +94,11 @@ def _root() -> dict[str, Any]:
             {
                 "rule": "self.metadata.name.size() <= 63",
                 "message": "metadata.name must have at most 63 characters: it becomes a label of the Pods",
-            }
+            },
+            {
+                "rule": "!has(self.spec.dependsOn) || self.spec.dependsOn.all(one, one.name != self.metadata.name)",
+                "message": "spec.dependsOn names the rollout itself, which would wait for ever: take that out",
+            },
         ],
     }
 

@@ -37,6 +37,7 @@ from podpin.core.decision import (
     Rollout,
     Write,
 )
+from podpin.core.dependencies import awaited
 from podpin.core.drift import differs
 from podpin.core.health import is_whole
 from podpin.core.keyring import Access
@@ -291,6 +292,8 @@ class Reconciler:
             pods=self._cluster.pods(key),
             records=self._cluster.records(key),
         )
+        if spec.depends_on and not spec.suspend:
+            seen = replace(seen, awaited=await self._awaited(key, spec))
         if spec.kind == podset.KIND:
             seen = podset.observed(rollout, spec, replace(seen, hindrance=memory.crew.hindrance), now)
         elif seen.workload is None:
@@ -364,7 +367,8 @@ class Reconciler:
     async def _promoted(self, rollout: Rollout, spec: Spec, memory: Memory) -> dict[str, Found | Failed | PassedOver]:
         """What other rollouts have proven, by container, and from when on it may be another answer."""
         policies = {image.container: image.policy.promote for image in spec.images if image.policy.promote is not None}
-        self._rollouts.follow(rollout.key, map(source_key, policies.values()))
+        sources = [source_key(policy) for policy in policies.values()]
+        self._rollouts.follow(rollout.key, (*sources, *dependency_keys(rollout.key, spec)))
         given: dict[str, Found | Failed | PassedOver] = {}
         for container, policy in policies.items():
             source, holds = source_key(policy), _held_digest(rollout, spec, container)
@@ -399,7 +403,18 @@ class Reconciler:
                     waiting.append(key)
         return False
 
-    async def _source(self, key: Key) -> Source | None:
+    async def _awaited(self, key: Key, spec: Spec) -> str | None:
+        """What the rollout waits for of those that it depends on."""
+        bodies = {one: await self._other(one) for one in dependency_keys(key, spec)}
+
+        def find(name: str) -> Mapping[str, Any] | None:
+            one = Key(key.namespace, name)
+            return bodies[one] if one in bodies else self._rollouts.get(one)
+
+        return awaited(key.name, (one.name for one in spec.depends_on), find)
+
+    async def _other(self, key: Key) -> dict[str, Any] | None:
+        """Another ImageRollout, or None where there is none, or none for long."""
         body = self._rollouts.get(key)
         if body is None:
             # At a start the watch may tell of it later: it is not gone before the API server says so.
@@ -407,7 +422,11 @@ class Reconciler:
             if live is not None:
                 self._rollouts.put(live)
                 body = self._rollouts.get(key)
-        if body is None or body["metadata"].get("deletionTimestamp"):
+        return None if body is None or body["metadata"].get("deletionTimestamp") else body
+
+    async def _source(self, key: Key) -> Source | None:
+        body = await self._other(key)
+        if body is None:
             return None
         status = parse_status(body["status"])
         stable = status.stable
@@ -678,6 +697,11 @@ class Reconciler:
 
 def _owned(workload: Workload | None, uid: str) -> Workload | None:
     return workload if workload is not None and workload.owner == uid else None
+
+
+def dependency_keys(key: Key, spec: Spec) -> tuple[Key, ...]:
+    """The rollouts that must run what they want before a new release of this one begins."""
+    return tuple(Key(key.namespace, one.name) for one in spec.depends_on)
 
 
 def rollout_of(body: Mapping[str, Any]) -> Rollout:

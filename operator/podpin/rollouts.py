@@ -97,9 +97,11 @@ class Rollouts:
 def _shown(body: Mapping[str, Any]) -> tuple[object, ...]:
     """What of a rollout matters to those that follow it."""
     metadata, status = body["metadata"], body["status"]
-    ready = next((one.get("reason") for one in status.get("conditions") or () if one.get("type") == "Ready"), None)
+    conditions = status.get("conditions") or ()
+    ready = next(((one.get("status"), one.get("reason")) for one in conditions if one.get("type") == "Ready"), None)
+    current = status.get("observedGeneration") == metadata.get("generation")
     lets_in = (metadata.get("annotations") or {}).get(PROMOTE_TO)
-    return status.get("stable"), ready == "Degraded", lets_in, metadata.get("deletionTimestamp"), body["spec"]
+    return status.get("stable"), ready, current, lets_in, metadata.get("deletionTimestamp"), body["spec"]
 
 
 _KEPT = (

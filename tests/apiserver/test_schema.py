@@ -175,6 +175,11 @@ def test_a_name_must_fit_into_a_label(kubectl: Kubectl) -> None:
     assert "metadata.name must have at most 63 characters: it becomes a label of the Pods" in said
 
 
+def test_a_rollout_does_not_depend_on_itself(kubectl: Kubectl) -> None:
+    said = refusal(kubectl, rollout(good() | {"dependsOn": [{"name": "web"}]}, "web"))
+    assert "spec.dependsOn names the rollout itself, which would wait for ever: take that out" in said
+
+
 def test_the_largest_spec_is_not_too_dear_to_check(kubectl: Kubectl) -> None:
     names = [f"{'c' * 59}{number:03}" for number in range(64)]
     spec = full()

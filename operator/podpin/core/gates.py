@@ -44,12 +44,18 @@ class Asking:
     """A stable release is there to be protected."""
     named: bool
     """A person has asked for this very release: approved of it, or asked for it to be tried again."""
+    awaited: str | None
+    """What is waited for of other rollouts, in a sentence, or None."""
     pause: str | None
     """The annotation that pauses the rollout, or None."""
 
 
 def _paused(asking: Asking) -> Hold | None:
     return None if asking.pause is None else Hold(PAUSED, paused_by(asking.pause))
+
+
+def _depends(asking: Asking) -> Hold | None:
+    return None if asking.awaited is None else Hold("AwaitingDependency", asking.awaited)
 
 
 def _unapproved(asking: Asking) -> Hold | None:
@@ -86,6 +92,7 @@ def paused_by(why: str) -> str:
 
 GATES: Final[tuple[Callable[[Asking], Hold | None], ...]] = (
     _paused,  # nothing else matters while a person wants everything to stand still
+    _depends,  # before approval: nobody should approve of what could not begin
     _unapproved,  # before the calendar, which an approval passes too: no window is told of meanwhile
     _frozen,
     _outside,

@@ -205,6 +205,8 @@ class Observation:
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
     """Containers whose digest in the stable release the registry has no more, with that digest."""
+    awaited: str | None = None
+    """What the rollout waits for of those that it depends on, in a sentence; None where all is met."""
     partial_at: datetime | None = None
     """When podpin last saw the release not whole yet, by its own clock: a node's clock may be off."""
     obstacle: Problem | None = None

@@ -29,6 +29,7 @@ REASONS: Final[Mapping[str, str]] = {
     "RolledOut": "The wanted release runs and is stable.",
     "Progressing": "A release is being tried. The stable one serves until it is ready.",
     "AwaitingApproval": "A person must approve of what comes next; the message has the annotation for it.",
+    "AwaitingDependency": "A new release waits for a rollout that spec.dependsOn names to run what it wants.",
     "OutsideWindow": "The stable release runs; a new one waits for the next of spec.update.windows.",
     "Frozen": "The stable release runs; a new one waits until a time of spec.update.freeze is over.",
     "Paused": "The annotation podpin.dev/pause is there: nothing new begins, and what is being tried stands still.",

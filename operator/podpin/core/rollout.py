@@ -104,7 +104,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     health = _health(rollout.spec, _unpaused(rollout, trial, before), candidate, before, now)
     if rollout.paused is not None and health is not None and not isinstance(health, Failing):
         health = Blocked(Finding(PAUSED, paused_by(rollout.paused)))
-    before = replace(before, health=health, hold=_hold(rollout, rollout.spec, before))
+    before = replace(before, health=health, hold=_hold(rollout, rollout.spec, seen, before))
     world = before if rollout.spec.suspend else _answer(settle(before), before, rollout)
     world = _with_what_ran(_adopt(world, wanted), before, seen)
     world = podset.marked(world, before) if rollout.spec.kind == podset.KIND else world
@@ -183,7 +183,7 @@ def _approved_step(rollout: Rollout, canary: str | None) -> int:
     return int(step) if release == canary and re.fullmatch("[1-9][0-9]?", step, re.ASCII) else 0
 
 
-def _hold(rollout: Rollout, spec: Spec, world: World) -> Hold | None:
+def _hold(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Hold | None:
     """What holds the wanted release back, where it is one that would be started."""
     wanted = world.wanted
     if wanted is None or not (is_new(world) or retries(world)):
@@ -199,6 +199,7 @@ def _hold(rollout: Rollout, spec: Spec, world: World) -> Hold | None:
             now=world.now,
             guarded=world.stable is not None,
             named=approved or again,
+            awaited=seen.awaited,
             pause=rollout.paused,
         )
     )

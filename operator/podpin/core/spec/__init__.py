@@ -24,7 +24,7 @@ from podpin.core.spec.images import MAX_IMAGES, ImageSpec
 from podpin.core.spec.registry import RegistrySpec
 from podpin.core.spec.target import TargetRef
 from podpin.core.spec.trial import RollbackSpec, RolloutSpec
-from podpin.core.spec.update import UpdateSpec
+from podpin.core.spec.update import MAX_DEPENDENCIES, DependencySpec, UpdateSpec
 from podpin.core.spec.workload import WorkloadSpec
 from podpin.core.windows import Window, flaw_of
 
@@ -45,6 +45,8 @@ class Spec(Part):
     """When a new version counts as good."""
     update: UpdateSpec = UpdateSpec()
     """When a new version may begin."""
+    depends_on: Annotated[tuple[DependencySpec, ...], Field(max_length=MAX_DEPENDENCIES), Keyed("name")] = ()
+    """Other rollouts of this namespace that must run what they want, healthily, before a new version begins here."""
     rollback: RollbackSpec = RollbackSpec()
     """What follows when a new version fails."""
     own: Annotated[WorkloadSpec | None, Field(alias="workload")] = None

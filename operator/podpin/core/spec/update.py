@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from podpin.core.schema import Part, Rule, Span, Text
+from podpin.core.spec.grammars import DnsLabel
 from podpin.core.times import read_time
 from podpin.core.windows import Interval, Opening, Window
 
 MANUAL: Final = "Manual"
 MAX_WINDOWS: Final = 16
+MAX_DEPENDENCIES: Final = 16
 
 Cron = Annotated[
     str,
@@ -96,6 +98,13 @@ class FreezeSpec(Part):
         assert start is not None
         assert end is not None
         return Interval(start, end)
+
+
+class DependencySpec(Part):
+    """Another rollout of the same namespace."""
+
+    name: DnsLabel
+    """Its name."""
 
 
 class UpdateSpec(Part):
