@@ -97,9 +97,14 @@ def test_defaults_are_written_as_a_user_would() -> None:
 
 def test_columns_show_what_runs_and_not_what_is_wished() -> None:
     paths = {column["name"]: column["jsonPath"] for column in crd.COLUMNS}
-    assert list(paths) == ["Image", "Digest", "Ready", "Reason", "Pods", "Age", "Trying", "Message"]
+    assert list(paths) == ["Image", "Digest", "Ready", "Reason", "Pods", "Age", "Trying", "Waiting", "Until", "Message"]
     assert not any(".spec" in path or ".status.images" in path or "candidate" in path for path in paths.values())
-    assert [column["name"] for column in crd.COLUMNS if column.get("priority")] == ["Trying", "Message"]
+    assert [column["name"] for column in crd.COLUMNS if column.get("priority")] == [
+        "Trying",
+        "Waiting",
+        "Until",
+        "Message",
+    ]
 
 
 class Node(BaseModel):

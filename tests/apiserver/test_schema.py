@@ -64,6 +64,7 @@ def test_what_is_left_out_is_filled_in(kubectl: Kubectl) -> None:
         "registry": {"interval": "5m"},
         "suspend": False,
         "rollout": {"progressDeadline": "10m", "bakeTime": "30s"},
+        "update": {"mode": "Auto"},
         "rollback": {"enabled": True},
         "workload": {**good()["workload"], "minReadySeconds": 0},
     }
