@@ -15,6 +15,7 @@ from podpin.core.decision import (
     Prune,
     Rehearse,
     RemoveCanary,
+    Unstick,
     Write,
 )
 from podpin.core.release import release_of
@@ -42,6 +43,8 @@ def told(action: Action) -> str:
             return f"canary {names[release]} {step} with {count}"
         case RemoveCanary():
             return "remove canary"
+        case Unstick(pod):
+            return f"unstick {pod}"
         case Prune(release):
             return f"prune {names[release]}"
         case Rehearse(release, _):

@@ -217,7 +217,7 @@ class World:
         own = tuple(pod for raw in self.own.values() if (pod := pod_of(raw)))
         return (*self.pods, *own) if self.late is None else self.late
 
-    def trouble_of(self, key: Key) -> str | None:
+    def trouble_of(self, key: Key, kind: str) -> str | None:
         return self.trouble
 
     async def refresh(self, key: Key, place: Place) -> None:
@@ -498,6 +498,7 @@ class _Cluster:
         self.config_metadata = world.config_metadata
         self.rehearse, self.create_pod, self.delete_pod = world.rehearse, world.create_pod, world.delete_pod
         self.evict_pod, self.adopt_pod, self.patch_pod = world.evict_pod, world.adopt_pod, world.patch_pod
+        self.selected, self.apply_pins = world.selected, world.apply_pins
 
 
 class Podpin:

@@ -35,6 +35,7 @@ from podpin.core.decision import (
     RemoveCanary,
     Requests,
     Rollout,
+    Unstick,
     Write,
 )
 from podpin.core.dependencies import awaited
@@ -86,8 +87,8 @@ log = logging.getLogger(__name__)
 class Cluster(Pods, Protocol):
     """What podpin needs of a cluster."""
 
-    def blind(self, key: Key) -> str | None:
-        """Why what is known of a rollout without asking may not be current, or None."""
+    def blind(self, key: Key, kind: str) -> str | None:
+        """Why what is known of a rollout without asking may not be current, or None. `kind` is that of its workload."""
 
     async def rollout(self, key: Key) -> Mapping[str, Any] | None:
         """An ImageRollout as it is now, or None where there is none."""
@@ -231,10 +232,10 @@ class Reconciler:
             return None
         if body["metadata"].get("deletionTimestamp"):
             return None
-        if self._cluster.blind(key):
+        rollout = rollout_of(body)
+        if self._cluster.blind(key, rollout.spec.kind if isinstance(rollout.spec, Spec) else "Deployment"):
             # The mirror says so in the log and to the readiness probe; what is seen now is no ground to decide on.
             return BLIND
-        rollout = rollout_of(body)
         memory = self._memories.setdefault(key, Memory())
         if memory.crew.unsure and isinstance(rollout.spec, Spec):
             # A write to a Pod has got no answer: a watch that lags behind would have the same done twice.
@@ -576,6 +577,8 @@ class Reconciler:
                         status = report.with_workload(status, applied, _place(rollout).name)
                     case ApplyCanary():
                         await self._apply_canary(rollout, action)
+                    case Unstick(pod, uid):
+                        await self._cluster.delete_pod(key, pod, uid)
                     case RemoveCanary(uid):
                         await self._cluster.remove_canary(key, uid)
                     case Rehearse(release, intent):

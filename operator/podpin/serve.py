@@ -15,6 +15,7 @@ import random
 import signal
 import threading
 from collections.abc import Coroutine, Iterator
+from typing import Any
 
 from aiohttp.web import AppRunner
 
@@ -23,9 +24,11 @@ from podpin.adapters.cloud.credentials import CloudCredentials
 from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
 from podpin.adapters.kube.cluster import Cluster
+from podpin.adapters.kube.mirror import Mirror
 from podpin.adapters.registry.client import RegistryClient
 from podpin.adapters.signatures import Verifier
 from podpin.core import names
+from podpin.core.kinds import KINDS
 from podpin.core.names import Key
 from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
 from podpin.poller import Poller
@@ -67,7 +70,8 @@ async def serve(settings: Settings) -> None:
 
 def _connections(settings: Settings) -> int:
     """One for each worker, each watch of a mirror, and what is asked beside: credentials, events, the sweep."""
-    return settings.workers + len(_CHILDREN) * max(1, len(settings.namespaces)) + BESIDE
+    watches = len(KINDS) + len(_CHILDREN) - 1
+    return settings.workers + watches * max(1, len(settings.namespaces)) + BESIDE
 
 
 @contextlib.contextmanager
@@ -100,7 +104,11 @@ class Podpin:
         self._queue = WorkQueue()
         self._rollouts = Rollouts(self._queue.add)
         self._cluster = Cluster(
-            api, settings.namespaces, self._queue.add, functools.partial(self._queue.add, bulk=True)
+            api,
+            settings.namespaces,
+            self._queue.add,
+            functools.partial(self._queue.add, bulk=True),
+            self._begin,
         )
         self._lender = CloudCredentials.by_environment(settings.cloud_credentials, os.environ, clock.now)
         self._registry = RegistryClient(
@@ -186,6 +194,9 @@ class Podpin:
         self._parts[task] = part
         task.add_done_callback(self._watch_over)
         return task
+
+    def _begin(self, mirror: Mirror[Any]) -> None:
+        self._start("mirror", mirror.run())
 
     def _watch_over(self, task: asyncio.Task[None]) -> None:
         """No part may end unnoticed: the liveness probe fails, and the kubelet starts podpin anew."""

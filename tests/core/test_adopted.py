@@ -10,9 +10,11 @@ from tests.builders import REPOSITORY, START, at, digest, images, pod, record, r
 from tests.builders import pods as ready
 
 from podpin.core import adopted
-from podpin.core.decision import Apply, Judge, Write
+from podpin.core.decision import Apply, Judge, Unstick, Write
+from podpin.core.health import is_complete
+from podpin.core.kinds import KINDS
 from podpin.core.names import Key, Place
-from podpin.core.observation import Workload, workload_of
+from podpin.core.observation import Pod, Workload, workload_of
 from podpin.core.reference import parse_pin
 from podpin.core.release import Release, release_of
 from podpin.core.rollout import decide
@@ -389,3 +391,121 @@ def test_a_problem_is_told_once() -> None:
     assert [notice.reason for notice in first.notices] == ["TargetNotFound"]
     again = decide(rollout(wish(), first.status), seen(None, obstacle=problem), at(30))
     assert (again.status, again.notices) == (first.status, ())
+
+
+# --- the kinds
+
+
+def set_of(kind: str, spec: Json, status: Json) -> Workload:
+    return workload_of(
+        {"metadata": {"uid": "s1", "generation": 2}, "spec": spec, "status": {"observedGeneration": 2, **status}}, kind
+    )
+
+
+WHOLE = {"replicas": 3, "updatedReplicas": 3, "availableReplicas": 3}
+PARTITION = {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}
+DAEMONS = {"desiredNumberScheduled": 2, "currentNumberScheduled": 2, "updatedNumberScheduled": 2, "numberAvailable": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "status", "replicas", "complete", "held"),
+    [
+        ("StatefulSet", {"replicas": 3}, WHOLE, 3, True, False),
+        ("StatefulSet", {"replicas": 3}, {**WHOLE, "updatedReplicas": 2}, 3, False, False),
+        ("StatefulSet", {"replicas": 3}, {**WHOLE, "availableReplicas": 2}, 3, False, False),
+        ("StatefulSet", {"replicas": 3, "updateStrategy": PARTITION}, {**WHOLE, "updatedReplicas": 1}, 1, True, False),
+        ("StatefulSet", {"replicas": 3, "updateStrategy": PARTITION}, WHOLE, 1, True, False),
+        ("StatefulSet", {"replicas": 3, "updateStrategy": PARTITION}, {**WHOLE, "updatedReplicas": 0}, 1, False, False),
+        ("StatefulSet", {"replicas": 2, "updateStrategy": PARTITION}, {**WHOLE, "replicas": 2}, 0, False, True),
+        ("StatefulSet", {"replicas": 3, "updateStrategy": {"type": "OnDelete"}}, WHOLE, 3, True, True),
+        ("StatefulSet", {}, {}, 1, False, False),
+        ("DaemonSet", {}, DAEMONS, 2, True, False),
+        ("DaemonSet", {}, {**DAEMONS, "updatedNumberScheduled": 1}, 2, False, False),
+        ("DaemonSet", {"updateStrategy": {"type": "OnDelete"}}, DAEMONS, 2, True, True),
+        ("DaemonSet", {}, {}, 0, True, False),
+    ],
+    ids=["whole", "one is old", "one is away", "the partition leaves one", "all are of one revision", "none has moved yet",
+         "the partition holds all", "OnDelete", "a set of one that has not begun", "on every node", "one node is old",
+         "OnDelete on nodes", "for no node"],
+)  # fmt: skip
+def test_a_set_is_seen(kind: str, spec: Json, status: Json, replicas: int, complete: bool, held: bool) -> None:
+    found = set_of(kind, spec, status)
+    assert found.replicas == replicas
+    assert is_complete(found) is complete
+    assert (found.held is not None) is held
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_pod_template_is_found_and_made_in_the_same_place(kind: str) -> None:
+    template = {"metadata": {"labels": {"podpin.dev/release": "r"}}, "spec": {"containers": [{"name": "app"}]}}
+    raw = KINDS[kind].around(template)
+    assert KINDS[kind].template_of(raw) == template
+    assert workload_of(raw, kind).release == "r"
+    assert workload_of({}, kind).template == {}
+
+
+def test_a_release_of_a_cron_job_is_stable_once_it_is_written() -> None:
+    target = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "shopfront"}
+    spec = wish(targetRef=target)
+    made = release(spec)
+    place = Place("CronJob", "shopfront")
+    template = {"metadata": {"labels": {"podpin.dev/release": made.id}}, "spec": {"containers": [{"name": "app"}]}}
+    raw = KINDS["CronJob"].around(template) | {"metadata": {"uid": "d1", "labels": {"podpin.dev/rollout": "web"}}}
+    there_now = replace(workload_of(raw, "CronJob"), intent=adopted.intent_of(place, made.id, made.images))
+    first = decide(rollout(spec), seen("a", workload=there_now, records=(record("a", wish=spec),)), START)
+    assert [type(one) for one in first.actions] == [Judge]
+    assert first.status.conditions[0].reason == "RolledOut"
+    assert (first.status.replicas, first.status.running and first.status.running.ready) == (0, None)
+
+
+def sets(held: str | None = None, **fields: Any) -> tuple[Spec, Workload]:
+    """A StatefulSet that is on its way back to release A."""
+    spec = wish(targetRef={"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "db"})
+    made = release(spec)
+    intent = adopted.intent_of(Place("StatefulSet", "db"), made.id, made.images)
+    back = replace(there(), rollout="web", release=made.id, intent=intent, held=held, **fields)
+    return spec, back
+
+
+def member(ordinal: int, letter: str, *, ready: bool, **fields: Any) -> Pod:
+    one = pod(letter, name=f"db-{ordinal}", wish=wish(), ready=ready)
+    return replace(one, release=release(wish(), letter=letter).id, **fields)
+
+
+GOOD = member(0, "a", ready=True)
+
+
+@pytest.mark.parametrize(
+    ("workload", "members", "removed"),
+    [
+        ({}, [GOOD, member(1, "b", ready=False)], "db-1"),
+        ({}, [member(1, "b", ready=False), member(2, "b", ready=False)], "db-2"),
+        ({}, [member(2, "b", ready=False), member(10, "b", ready=False)], "db-10"),
+        ({}, [GOOD, member(1, "b", ready=True)], None),
+        ({}, [GOOD, member(1, "a", ready=False)], None),
+        ({}, [GOOD, member(1, "c", ready=False)], None),
+        ({}, [member(1, "b", ready=False), member(2, "b", ready=False, deleting=True)], None),
+        ({}, [replace(member(1, "b", ready=False), name="somebody-s")], None),
+        ({"observed_generation": 3}, [GOOD, member(1, "b", ready=False)], None),
+        ({"held": "OnDelete"}, [GOOD, member(1, "b", ready=False)], None),
+        ({}, [GOOD], None),
+    ],
+    ids=["a broken one of the rejected release", "the last first", "the last by its number", "one that is ready",
+         "one of the stable release", "one of a release without a verdict", "none beside one that is going", "none of its own",
+         "none before the controller knows", "none where its author deletes them", "none where all is well"],
+)  # fmt: skip
+def test_of_a_set_that_is_stuck_the_pod_removed_is(workload: Json, members: list[Pod], removed: str | None) -> None:
+    spec, back = sets(**workload)
+    records = (record("a", "Stable", wish=spec), record("b", "Rejected", order=2, wish=spec), record("c", wish=spec))
+    decision = decide(rollout(spec), seen("b", workload=back, pods=tuple(members), records=records), at(5))
+    assert [one.pod for one in decision.actions if isinstance(one, Unstick)] == ([removed] if removed else [])
+    assert len([one for one in decision.notices if one.reason == "Unstuck"]) == bool(removed)
+
+
+def test_pods_that_only_their_author_moves_are_waited_for_without_blame() -> None:
+    spec, back = sets(held="OnDelete", updated=0)
+    view = seen("a", workload=back, pods=(), records=(record("a", wish=spec),))
+    for moment in (at(0), at(6000)):
+        said = decide(rollout(spec), view, moment)
+        assert said.actions == ()
+        assert said.status.conditions[0].reason == "HeldByStrategy"

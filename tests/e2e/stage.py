@@ -204,8 +204,9 @@ class Stage:
         """By tag, what the records say of each release: Stable, a reason of rejection, or nothing yet."""
         found = {}
         for body in self.world.now("records", self.namespace).values():
-            annotations = body["metadata"]["annotations"]
-            if body["metadata"]["labels"][ROLLOUT] == name:
+            annotations = body["metadata"].get("annotations") or {}
+            # A StatefulSet's own revisions have the labels of its template, podpin's among them.
+            if body["metadata"]["labels"].get(ROLLOUT) == name and "podpin.dev/images" in annotations:
                 pin = next(iter(json.loads(annotations["podpin.dev/images"]).values()))
                 verdict = json.loads(annotations.get("podpin.dev/verdict", "{}"))
                 tag = pin.partition("@")[0].rpartition(":")[2]
@@ -215,7 +216,7 @@ class Stage:
     def release(self, tag: str, name: str = "web") -> str:
         """The id of the release with this tag's image."""
         for body in self.world.now("records", self.namespace).values():
-            if f":{tag}@" in body["metadata"]["annotations"]["podpin.dev/images"]:
+            if f":{tag}@" in (body["metadata"].get("annotations") or {}).get("podpin.dev/images", ""):
                 return str(body["metadata"]["labels"][RELEASE])
         raise AssertionError(f"no record of a release with {tag}")
 

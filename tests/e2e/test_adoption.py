@@ -123,3 +123,67 @@ def test_what_is_not_there_yet_is_waited_for(stage: Stage) -> None:
     stage.kubectl("delete", "deployment", "front")
     stage.apply(workload(stage, "1.0.0"))
     stage.until_stable("1.0.0")
+
+
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+def test_a_stateful_set_that_waits_for_a_broken_pod_is_really_rolled_back(stage: Stage, policy: str) -> None:
+    first = stage.push("1.0.0")
+    stage.apply(workload(stage, "1.0.0", "StatefulSet", serviceName="front", podManagementPolicy=policy))
+    stage.apply(adopting(stage, "StatefulSet"))
+    stage.until_stable("1.0.0")
+    serving = stage.pods()
+    assert set(serving) == {"front-0", "front-1"}
+    stage.push("1.1.0", "crash")
+    stage.look()
+    stage.until_says("RolledBack", ":1.1.0@")
+    stage.until(lambda: stage.status()["running"]["ready"] == "2/2", "the StatefulSet to be whole again")
+    assert image_of(stage, "statefulset") == f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"
+    assert len(stage.events("Unstuck")) == 1
+    # Pod 0 was never touched: the StatefulSet begins with the last one, which alone was broken and removed.
+    assert stage.pods()["front-0"]["metadata"]["uid"] == serving["front-0"]["metadata"]["uid"]
+    stage.push("1.2.0")
+    stage.look()
+    stage.until_stable("1.2.0")
+    assert stage.verdicts()["1.1.0"] == "CrashLooping"
+
+
+def test_a_daemon_set_is_pinned_and_rolled_back(stage: Stage) -> None:
+    first = stage.push("1.0.0")
+    body = workload(stage, "1.0.0", "DaemonSet")
+    del body["spec"]["replicas"]
+    stage.apply(body)
+    stage.apply(adopting(stage, "DaemonSet"))
+    stage.until_stable("1.0.0")
+    stage.push("1.1.0", "crash")
+    stage.look()
+    stage.until_says("RolledBack", ":1.1.0@")
+    assert image_of(stage, "daemonset") == f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"
+    stage.until(lambda: stage.status()["running"]["ready"] == "1/1", "its Pod to be ready again")
+
+
+def test_what_moves_only_when_its_author_wants_it_is_not_blamed(stage: Stage) -> None:
+    stage.push("1.0.0")
+    strategy = {"type": "OnDelete"}
+    stage.apply(workload(stage, "1.0.0", "StatefulSet", serviceName="front", updateStrategy=strategy))
+    stage.until(lambda: len([one for one in stage.pods() if one.startswith("front-")]) == 2, "both Pods")
+    stage.apply(adopting(stage, "StatefulSet"))
+    stage.until_says("HeldByStrategy", "OnDelete")
+    stage.kubectl("delete", "pod", "front-0", "front-1")
+    stage.until_stable("1.0.0")
+
+
+def test_a_cron_job_is_pinned_and_its_release_counts_as_stable(stage: Stage) -> None:
+    first = stage.push("1.0.0")
+    container = {"name": "app", "image": f"{stage.registry.address}/{stage.repository}:1.0.0"}
+    job = {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}}}
+    spec = {"schedule": "0 0 1 1 *", "suspend": True, "jobTemplate": job}
+    stage.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "front"}, "spec": spec})
+    stage.apply(adopting(stage, "CronJob", "batch/v1"))
+    stage.until_stable("1.0.0")
+    assert image_of(stage, "cronjob") == f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"
+    second = stage.push("1.1.0")
+    stage.look()
+    stage.until_stable("1.1.0")
+    assert image_of(stage, "cronjob") == f"{stage.registry.address}/{stage.repository}:1.1.0@{second}"
+    live = json.loads(stage.kubectl("get", "cronjob", "front", "-o", "json"))["spec"]
+    assert (live["suspend"], live["schedule"]) == (True, "0 0 1 1 *")

@@ -93,6 +93,7 @@ class Story:
         self.begin_with_a_password()
         self.begin_with_a_missing_volume()
         self.begin_with_a_name_that_is_taken()
+        self.begin_with_workloads_of_others()
         self.roll_out_and_back()
         self.go_back_to_a_record_that_cannot_be_read()
         self.change_the_deployment_behind_its_back()
@@ -102,6 +103,7 @@ class Story:
         self.rollout("mount").wait("the missing volume to be told of", lambda status: "settings" in json.dumps(status))
         self.rollout("taken").wait("the owner to be told of", lambda status: "Stalled" in json.dumps(status))
         self.be_the_controller_of_pods()
+        self.roll_a_stateful_set_back()
         self.delete_in_mid_rollout()
 
     def begin_with_a_password(self) -> None:
@@ -126,6 +128,25 @@ class Story:
         """A Deployment of that name which somebody else has made."""
         self.cluster.kubectl("create", "deployment", "taken", "-n", NAMESPACE, "--image=x", "--replicas=0")
         self.cluster.apply(self.web("taken"))
+
+    def begin_with_workloads_of_others(self) -> None:
+        """One of each kind is adopted, and its Pod of the first version serves."""
+        self.push("set", "1.0.0")
+        for kind in ("StatefulSet", "DaemonSet", "CronJob"):
+            name, image = f"a-{kind.lower()}", f"{self.cluster.registry.address}/{self.path('set')}:1.0.0"
+            body, api = workload_of_others(kind, name, image)
+            rollout = web(NAMESPACE, image.rpartition(":")[0], name=name, policy={"semver": {"range": ">=1"}})
+            del rollout["spec"]["workload"]
+            rollout["spec"]["targetRef"] = {"apiVersion": api, "kind": kind, "name": name}
+            self.cluster.apply([body, rollout])
+
+    def roll_a_stateful_set_back(self) -> None:
+        """It waits for its broken Pod, which is deleted."""
+        for kind in ("statefulset", "daemonset", "cronjob"):
+            self.rollout(f"a-{kind}").wait_healthy("set:1.0.0" + self.digest("set", "1.0.0"))
+        self.push("set", "1.1.0", kind="missing_binary")
+        self.rollout("a-statefulset").ask(reconcile="1")
+        self.wait_for_use(Right("", "pods", "delete"))
 
     def roll_out_and_back(self) -> None:
         """The main job."""
@@ -250,3 +271,18 @@ class Story:
 
     def wait_for_use(self, right: Right) -> None:
         wait_for(lambda: right in self.used(), 60, f"podpin to use its right to {right}", every=0.5)
+
+
+def workload_of_others(kind: str, name: str, image: str) -> tuple[Json, str]:
+    """A workload as somebody else makes it, and the group of its kind."""
+    pod: Json = {"terminationGracePeriodSeconds": 1, "containers": [{"name": "app", "image": image}]}
+    metadata = {"name": name, "namespace": NAMESPACE}
+    if kind == "CronJob":
+        job = {"spec": {"template": {"spec": {**pod, "restartPolicy": "Never"}}}}
+        spec: Json = {"schedule": "0 0 1 1 *", "jobTemplate": job}
+        return {"apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": spec}, "batch/v1"
+    labels = {"app": name}
+    spec = {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}}
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": metadata, "spec": spec}, "apps/v1"

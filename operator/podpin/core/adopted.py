@@ -11,7 +11,7 @@ workload's own controller, and is none of podpin's releases.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from podpin.core import names
 from podpin.core.health import is_complete
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key, Place
-from podpin.core.observation import Workload
+from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.reading import array, mapping, text
 from podpin.core.reference import parse_reference, pin
 from podpin.core.release import Images, Record, Release, digest_of, id_of
@@ -170,6 +170,33 @@ def _owned(path: Iterable[str], live: Mapping[str, Any], field: str) -> Iterator
         for item, owned in fields.items():
             if item.startswith("k:{") and "f:image" in mapping(owned):
                 yield text(json.loads(item[2:]).get("name"))
+
+
+def stuck(place: Place, seen: Observation, rejected: Container[str]) -> Pod | None:
+    """The Pod to be deleted so that a StatefulSet can go on, or None.
+
+    Its controller waits for a Pod that is not ready, also where the next revision would mend it
+    (kubernetes/kubernetes#67250). So the last broken Pod of a rejected release goes, once the controller knows what is
+    to come in its place, and no other Pod is on its way out.
+    """
+    workload = seen.workload
+    if place.kind != "StatefulSet" or workload is None or workload.held:
+        return None
+    if workload.observed_generation < workload.generation:
+        return None
+    numbered = {
+        int(ordinal): pod
+        for pod in seen.pods
+        if (ordinal := pod.name.removeprefix(f"{place.name}-")).isdecimal() and ordinal != pod.name
+    }
+    if any(pod.deleting for pod in numbered.values()):
+        return None
+    broken = {
+        ordinal: pod
+        for ordinal, pod in numbered.items()
+        if not pod.ready and pod.release != workload.release and pod.release in rejected
+    }
+    return broken[max(broken)] if broken else None
 
 
 # --- what ran before

@@ -91,6 +91,14 @@ class RemoveCanary:
 
 
 @dataclass(frozen=True, slots=True)
+class Unstick:
+    """Delete a broken Pod of a rejected release, for which its StatefulSet would wait for ever."""
+
+    pod: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rehearse:
     """Ask the API server whether it would take the Pods of a release that is about to run."""
 
@@ -157,7 +165,7 @@ class Prune:
     release: str
 
 
-Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Rehearse | PodAction | Prune
+Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Unstick | Rehearse | PodAction | Prune
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,9 @@ from podpin.core.signals import (
     unready,
 )
 
+HELD: Final = "HeldByStrategy"
+"""Why nothing moves: the author of an adopted workload wants it so."""
+LATE: Final = "ProgressDeadlineExceeded"
 PATIENCE: Final = timedelta(minutes=2)
 """How long the cluster's controllers may take for their part, before podpin says that it is they who are waited for."""
 
@@ -95,8 +98,10 @@ def assess(
     """
     workload = seen.workload
     assert workload is not None
+    if not workload.judged:
+        return Healthy()
     if workload.replicas == 0:
-        return Idle()
+        return Blocked(Finding(HELD, workload.held)) if workload.held else Idle()
     mine = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
     pods = [pod for pod in mine if not pod.is_over]
     if is_whole(release, seen):
@@ -106,7 +111,9 @@ def assess(
     if not pods or workload.paused:
         return _unattended(mine, workload, terms, clock_from, now)
     control = [pod for pod in seen.pods if pod.release == stable != release and not pod.is_over]
-    return _judge(pods, control, seen, terms, clock_from, now)
+    health = _judge(pods, control, seen, terms, clock_from, now)
+    waits = isinstance(health, Waiting) or (isinstance(health, Failing) and health.finding.reason == LATE)
+    return Blocked(Finding(HELD, workload.held)) if workload.held and waits else health
 
 
 def is_whole(release: str, seen: Observation) -> bool:
@@ -130,6 +137,8 @@ def _unattended(mine: Sequence[Pod], workload: Workload, terms: Terms, clock_fro
     if workload.paused:
         message = "somebody has paused the Deployment: kubectl rollout resume lets it go on"
         return Blocked(Finding("WorkloadPaused", message))
+    if workload.held:
+        return Blocked(Finding(HELD, workload.held))
     if refusal := _refusal(mine, workload):
         return Blocked(refusal)
     if ended := next((finding for pod in mine if (finding := _first(CLUSTER_SIGNALS, pod))), None):
@@ -180,7 +189,7 @@ def _judge(
         return Waiting(min((deadline, *(at for at in proven if at > now))), explanation)
     explanation = explanation or next((unready(pod) for pod in pods if not pod.ready), None)
     told = f": {explanation.message}" if explanation else ""
-    return Failing(Finding("ProgressDeadlineExceeded", f"not all Pods became ready before the progress deadline{told}"))
+    return Failing(Finding(LATE, f"not all Pods became ready before the progress deadline{told}"))
 
 
 def progress_at(pods: Sequence[Pod], start: datetime) -> datetime:

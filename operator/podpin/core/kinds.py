@@ -24,6 +24,10 @@ class Counts:
     available: int
     paused: bool = False
     not_created: tuple[str, str] | None = None
+    held: str | None = None
+    """Why its controller replaces no more Pods by itself, or None."""
+    judged: bool = True
+    """Its Pods stay, so that a release can be judged by them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,43 @@ def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Counts:
     )
 
 
+_ON_DELETE: Final = "its update strategy is OnDelete, so a Pod moves when somebody deletes it"
+
+
+def _stateful_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Counts:
+    """Of what the partition leaves to the new revision: the Pods below it stay as they are, and are not counted."""
+    strategy, replicas = mapping(spec.get("updateStrategy")), number(spec.get("replicas"), otherwise=1)
+    partition = min(max(number(mapping(strategy.get("rollingUpdate")).get("partition")), 0), replicas)
+    wanted = replicas - partition
+    held = "its partition keeps every Pod at the revision before" if partition and not wanted else None
+    return Counts(
+        replicas=wanted,
+        total=max(number(status.get("replicas")) - partition, 0),
+        updated=min(number(status.get("updatedReplicas")), wanted),
+        available=max(number(status.get("availableReplicas")) - partition, 0),
+        held=_ON_DELETE if strategy.get("type") == "OnDelete" else held,
+    )
+
+
+def _daemon_set(spec: Mapping[str, Any], status: Mapping[str, Any]) -> Counts:
+    """One Pod for each node that the template may run on."""
+    return Counts(
+        replicas=number(status.get("desiredNumberScheduled")),
+        total=number(status.get("currentNumberScheduled")),
+        updated=number(status.get("updatedNumberScheduled")),
+        available=number(status.get("numberAvailable")),
+        held=_ON_DELETE if mapping(spec.get("updateStrategy")).get("type") == "OnDelete" else None,
+    )
+
+
+def _cron_job(_spec: Mapping[str, Any], _status: Mapping[str, Any]) -> Counts:
+    """Its Pods come and go by the clock: none of them says whether a release is good."""
+    return Counts(replicas=0, total=0, updated=0, available=0, judged=False)
+
+
 KINDS: Final[Mapping[str, Kind]] = {
     "Deployment": Kind("apps/v1", "deployments", ("spec", "template"), _deployment),
+    "StatefulSet": Kind("apps/v1", "statefulsets", ("spec", "template"), _stateful_set),
+    "DaemonSet": Kind("apps/v1", "daemonsets", ("spec", "template"), _daemon_set),
+    "CronJob": Kind("batch/v1", "cronjobs", ("spec", "jobTemplate", "spec", "template"), _cron_job),
 }

@@ -136,6 +136,10 @@ class Workload:
     """Why its old Pods cannot be taken away, or None."""
     not_created: tuple[str, str] | None = None
     """Reason and message of why its Pods cannot be created (the condition ReplicaFailure), or None."""
+    held: str | None = None
+    """Why its controller replaces no more Pods by itself, or None."""
+    judged: bool = True
+    """Its Pods stay, so that a release can be judged by them."""
     paused: bool = False
     """Somebody has paused it: its controller does not move it on."""
     drifted: bool = False
@@ -348,6 +352,8 @@ def workload_of(raw: Mapping[str, Any], kind: str = "Deployment") -> Workload:
         available=counts.available,
         not_created=counts.not_created,
         paused=counts.paused,
+        held=counts.held,
+        judged=counts.judged,
         step=_step(_text(_get(metadata, "annotations"), names.ANNOTATION_STEP)),
     )
 

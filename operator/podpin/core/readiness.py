@@ -229,7 +229,7 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         asked, reason, message = False, "RolledOut", runs
         if settled.hold is not None:
             reason, message = settled.hold.reason, f"{runs}; {_held_back(settled)}"
-    if workload is not None and workload.release == stable.release and workload.replicas == 0:
+    if workload is not None and workload.release == stable.release and workload.replicas == 0 and workload.judged:
         return Say("True", "ScaledToZero" if reason == "RolledOut" else reason, f"{message}; no replicas are wanted")
     trouble = trouble_of(seen)
     if settled.wanted is None and trouble is not None:

@@ -324,7 +324,7 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
     A candidate's Pods count once they are all that is left, so that a rollout does not move the numbers at every step.
     """
     workload = seen.workload
-    if workload is None:
+    if workload is None or not workload.judged:
         return 0, 0
     if settled.state is State.TRYING and old.replicas is not None and not is_complete(workload):
         return old.replicas, old.ready_replicas or 0
@@ -349,7 +349,7 @@ def _running(spec: Spec, seen: Observation, settled: Settled, ready: int) -> Run
     return RunningStatus(
         image=image_text(image),
         digest=short(parse_pin(image).digest),
-        ready=f"{ready}/{wanted}",
+        ready=f"{ready}/{wanted}" if seen.workload is None or seen.workload.judged else None,
         trying=image_text(_changed(record, tried)) if tried else None,
     )
 

@@ -27,11 +27,12 @@ from podpin.core.decision import (
     RemoveCanary,
     Requests,
     Rollout,
+    Unstick,
     Write,
 )
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
 from podpin.core.health import Blocked, Failing, Health, Idle, Terms, assess, progress_at
-from podpin.core.observation import Observation, Resolved, Workload
+from podpin.core.observation import Observation, Pod, Resolved, Workload
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
 from podpin.core.release import STABLE, Record, Release, digest_of, images_text, release_of, source_of
@@ -118,6 +119,10 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions):
         message = f"Somebody changed fields of the {rollout.spec.kind} that are podpin's; they were put back"
         world = world.say(Notice("Warning", "DriftCorrected", message))
+    if (pod := _stuck(rollout, rollout.spec, seen, world)) is not None:
+        actions = (*actions, Unstick(pod.name, pod.uid))
+        message = f"Removed Pod {pod.name} of the rejected release {pod.release}, for which the StatefulSet was waiting"
+        world = world.say(Notice("Normal", "Unstuck", message))
     settled = Settled(
         state=state_of(world),
         running=world.running,
@@ -467,6 +472,13 @@ def _with_what_ran(world: World, before: World, seen: Observation) -> World:
     found = Finding("Adopted", "it ran before podpin took its images over")
     world = world.say(Notice("Normal", "Adopted", f"What ran before is on record as stable: {images_text(ran.images)}"))
     return world.with_record(record.judged(world.verdict(STABLE, found)))
+
+
+def _stuck(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Pod | None:
+    if spec.target_ref is None or spec.suspend or seen.workload is None or seen.workload.release != world.running:
+        return None
+    rejected = {record.release for record in world.records.values() if record.is_rejected}
+    return adopted.stuck(spec.place(rollout.key.name), seen, rejected)
 
 
 def _actions(

@@ -265,10 +265,10 @@ async def test_what_cannot_be_read_anew_is_one_of_podpin_s_errors(server: ApiSer
 
 def test_a_rollout_is_out_of_sight_while_a_mirror_of_its_namespace_is_in_trouble(api: Api) -> None:
     cluster = Cluster(api, ("shop", "blog"), lambda _: None)
-    assert cluster.blind(WEB) is None
+    assert cluster.blind(WEB, "Deployment") is None
     for mirror in cluster.mirrors:
         mirror.trouble = mirror._path
-        assert cluster.blind(WEB) == (mirror._path if "/shop/" in mirror._path else None)
+        assert cluster.blind(WEB, "Deployment") == (mirror._path if "/shop/" in mirror._path else None)
         mirror.trouble = None
 
 

@@ -59,6 +59,7 @@ class Cluster:
         namespaces: Iterable[str],
         changed: Callable[[Key], None],
         listed: Callable[[Key], None] | None = None,
+        begin: Callable[[Mirror[Any]], None] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.api = api
@@ -68,13 +69,23 @@ class Cluster:
         self._instance = names.FIELD_MANAGER
         self._posting: dict[Key, asyncio.Task[None]] = {}
         self._posted = itertools.count()
-        self._deployments: dict[str, Mirror[Workload]] = {}
+        self._begin = begin
+        """Lets a mirror run that is needed after the start: of most kinds few clusters have a workload to adopt."""
+        self._watched = {"Deployment"}
+        self._workloads: dict[str, dict[str, Mirror[Workload]]] = {kind: {} for kind in KINDS}
         self._pods: dict[str, Mirror[Pod]] = {}
         self._records: dict[str, Mirror[Record]] = {}
         for namespace in tuple(namespaces) or ("",):
             where = f"/namespaces/{namespace}" if namespace else ""
             apps, core = f"/apis/apps/v1{where}", f"/api/v1{where}"
-            self._deployments[namespace] = Mirror(api, f"{apps}/deployments", workload_of, changed, listed=listed)
+            for kind, row in KINDS.items():
+                self._workloads[kind][namespace] = Mirror(
+                    api,
+                    f"/{row.group}{where}/{row.plural}",
+                    functools.partial(workload_of, kind=kind),
+                    changed,
+                    listed=listed,
+                )
             self._pods[namespace] = Mirror(api, f"{core}/pods", pod_of, changed, listed=listed)
             self._records[namespace] = Mirror(
                 api, f"{apps}/controllerrevisions", _record_of, changed, listed=listed, metadata_only=True
@@ -82,18 +93,31 @@ class Cluster:
 
     @property
     def mirrors(self) -> tuple[Mirror[Any], ...]:
-        """All mirrors, to be run and to be asked whether they are current."""
-        return (*self._deployments.values(), *self._pods.values(), *self._records.values())
+        """All mirrors that are needed, to be run and to be asked whether they are current."""
+        watched = (self._workloads[kind].values() for kind in KINDS if kind in self._watched)
+        return (*itertools.chain.from_iterable(watched), *self._pods.values(), *self._records.values())
 
     def _mine(self, mirrors: Mapping[str, Mirror[Any]], key: Key) -> Mirror[Any]:
         return mirrors.get(key.namespace) or mirrors[""]
 
     # --- looking
 
-    def blind(self, key: Key) -> str | None:
-        """Why what is known of a rollout may not be current, in a sentence, or None."""
-        mirrors = (self._mine(each, key) for each in (self._deployments, self._pods, self._records))
-        return next((mirror.trouble for mirror in mirrors if mirror.trouble), None)
+    def blind(self, key: Key, kind: str) -> str | None:
+        """Why what is known of a rollout may not be current, in a sentence, or None.
+
+        Workloads of a kind are watched from when it is asked for the first time.
+        """
+        beside = [self._mine(self._pods, key), self._mine(self._records, key)]
+        if kind not in KINDS:
+            return next((mirror.trouble for mirror in beside if mirror.trouble), None)
+        if kind not in self._watched:
+            self._watched.add(kind)
+            for mirror in self._workloads[kind].values():
+                self._begin(mirror)
+        workloads = self._mine(self._workloads[kind], key)
+        if kind != "Deployment" and not workloads.synced.is_set():
+            return workloads.trouble or f"podpin is still reading {KINDS[kind].plural}"
+        return next((mirror.trouble for mirror in (workloads, *beside) if mirror.trouble), None)
 
     async def refresh(self, key: Key, place: Place) -> None:
         """Read a rollout's workload and Pods anew: a watch may be silent, or behind, without anybody knowing."""
@@ -101,7 +125,7 @@ class Cluster:
         await asyncio.gather(*(self._renew_workload(key, one) for one in places), self._renew_pods(key))
 
     async def _renew_workload(self, key: Key, place: Place) -> None:
-        mirror = self._mine(self._deployments, key)
+        mirror = self._mine(self._workloads[place.kind], key)
         raw = await self.live_workload(key, place)
         if raw is None:
             mirror.drop(key.namespace, place.name)
@@ -124,7 +148,8 @@ class Cluster:
 
     def workload(self, key: Key, place: Place) -> Workload | None:
         """The rollout's workload, as far as the mirror knows: one that carries the rollout's label."""
-        found: Workload | None = self._mine(self._deployments, key).named(key, place.name)
+        mirrors = self._workloads.get(place.kind)
+        found: Workload | None = self._mine(mirrors, key).named(key, place.name) if mirrors else None
         return found
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
@@ -137,8 +162,7 @@ class Cluster:
 
     def canary(self, key: Key) -> Workload | None:
         """The Deployment of the rollout's canary, as far as the mirror knows."""
-        found: Workload | None = self._mine(self._deployments, key).named(key, names.canary_place(key.name).name)
-        return found
+        return self.workload(key, names.canary_place(key.name))
 
     async def live_workload(self, key: Key, place: Place) -> Mapping[str, Any] | None:
         """The workload in this place as it is now, whoever owns it, or None."""
@@ -349,7 +373,7 @@ class Cluster:
         place = Place(body["kind"], body["metadata"]["name"])
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         raw = await self.api.request("PATCH", _workload(key, place), query=query, body=body, kind=APPLY)
-        workload = self._mine(self._deployments, key).put(raw)
+        workload = self._mine(self._workloads[place.kind], key).put(raw)
         assert isinstance(workload, Workload)
         return workload
 
@@ -359,7 +383,7 @@ class Cluster:
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         with contextlib.suppress(NotFound, Conflict):
             await self.api.request("DELETE", _workload(key, place), body=body)
-        self._mine(self._deployments, key).drop(key.namespace, place.name)
+        self._mine(self._workloads[place.kind], key).drop(key.namespace, place.name)
 
     # --- Pods of podpin's own
 

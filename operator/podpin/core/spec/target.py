@@ -6,18 +6,26 @@ and life stay with whoever made it.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from podpin.core.schema import Part
+from podpin.core.schema import Part, Rule
 from podpin.core.spec.grammars import DnsSubdomain
 
 
 class TargetRef(Part):
     """A workload in the rollout's namespace that podpin has not made: it takes over the images of its containers."""
 
-    api_version: Literal["apps/v1"]
+    api_version: Literal["apps/v1", "batch/v1"]
     """The group and version of the workload's kind."""
-    kind: Literal["Deployment"]
-    """The kind of the workload."""
+    kind: Literal["Deployment", "StatefulSet", "DaemonSet", "CronJob"]
+    """The kind of the workload. A release of a CronJob is not judged: it counts as stable once it is written."""
     name: DnsSubdomain
     """The name of the workload."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(self.kind == 'CronJob') == (self.apiVersion == 'batch/v1')",
+            "apiVersion is batch/v1 for a CronJob and apps/v1 for every other kind",
+            lambda target: (target.kind == "CronJob") == (target.api_version == "batch/v1"),
+        ),
+    )
