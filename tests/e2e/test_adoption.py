@@ -138,7 +138,8 @@ def test_a_stateful_set_that_waits_for_a_broken_pod_is_really_rolled_back(stage:
     stage.until_says("RolledBack", ":1.1.0@")
     stage.until(lambda: stage.status()["running"]["ready"] == "2/2", "the StatefulSet to be whole again")
     assert image_of(stage, "statefulset") == f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"
-    assert len(stage.events("Unstuck")) == 1
+    # With Parallel its controller goes on by itself, and one of the two is the first.
+    assert len(stage.events("Unstuck")) in ((1,) if policy == "OrderedReady" else (0, 1))
     # Pod 0 was never touched: the StatefulSet begins with the last one, which alone was broken and removed.
     assert stage.pods()["front-0"]["metadata"]["uid"] == serving["front-0"]["metadata"]["uid"]
     stage.push("1.2.0")
