@@ -498,7 +498,6 @@ class _Cluster:
         self.config_metadata = world.config_metadata
         self.rehearse, self.create_pod, self.delete_pod = world.rehearse, world.create_pod, world.delete_pod
         self.evict_pod, self.adopt_pod, self.patch_pod = world.evict_pod, world.adopt_pod, world.patch_pod
-        self.selected, self.apply_pins = world.selected, world.apply_pins
 
 
 class Podpin:
