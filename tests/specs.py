@@ -77,6 +77,30 @@ def full() -> Json:
             "pause": False,
             "steps": [{"replicas": 1, "bakeTime": "1m", "pause": True}, {"percent": 50, "pause": False}],
         },
+        "checks": [
+            {
+                "name": "front",
+                "http": {
+                    "url": "https://$(name).$(namespace).svc:8443/ok?release=$(release)",
+                    "status": {"min": 204, "max": 204},
+                },
+                "interval": "5s",
+                "timeout": "500ms",
+                "failuresAllowed": 0,
+            },
+            {
+                "name": "errors",
+                "prometheus": {
+                    "address": "http://prometheus.monitoring.svc:9090/prom",
+                    "query": 'sum(rate(errors{pod=~"^$(name)-.*$"}[1m]))',
+                    "min": 0,
+                    "max": 0.5,
+                },
+                "interval": "10s",
+                "timeout": "5s",
+                "failuresAllowed": 2,
+            },
+        ],
     }
     spec["update"] = {
         "mode": "Manual",
@@ -159,6 +183,13 @@ def _rollout(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec.update(rollout=fields)
 
 
+def _check(**fields: object) -> Callable[[Json], object]:
+    """The one check of a spec; a field that is None is left out."""
+    check = {"name": "front", "http": {"url": "http://web.$(namespace).svc/"}, **fields}
+    given = {name: value for name, value in check.items() if value is not None}
+    return lambda spec: spec.update(rollout={"checks": [given]})
+
+
 def _workload(**fields: object) -> Callable[[Json], object]:
     return lambda spec: spec["workload"].update(fields)
 
@@ -185,6 +216,9 @@ def _target(**fields: object) -> Callable[[Json], object]:
 
 _TARGET: Final[Json] = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
 _EITHER: Final = "give exactly one of workload, which podpin makes, and targetRef, a workload that exists"
+_ERRORS: Final[Json] = {"address": "http://prometheus:9090", "query": "errors", "max": 1}
+_CHECKS: Final = "spec.rollout.checks"
+_WORDS: Final = "may carry $(namespace), $(name) and $(release), and no other word in $()"
 _IMAGE: Final = "spec.images[0]"
 _REPOSITORY: Final = "spec.images[0].repository"
 _POLICY: Final = "spec.images[0].policy"
@@ -391,6 +425,48 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a freeze from a day",
         lambda spec: spec.update(update={"freeze": [{"from": "2026-12-20", "to": "2026-12-21"}]}),
         "spec.update.freeze[0].from", "must be a time with its zone, such as 2026-12-20T00:00:00Z"),
+    # checks
+    Bad("a check of nothing", _check(http=None), f"{_CHECKS}[0]", "a check needs exactly one of http and prometheus"),
+    Bad("a check of two things", _check(prometheus=_ERRORS), f"{_CHECKS}[0]",
+        "a check needs exactly one of http and prometheus"),
+    Bad("a check without a name", _check(name=None), f"{_CHECKS}[0].name", "Required value", operator="must be given"),
+    Bad("two checks of one name",
+        lambda spec: spec.update(rollout={"checks": [{"name": "a", "http": {"url": "http://web"}}] * 2}), _CHECKS,
+        "Duplicate value", operator="has two entries for the name 'a'; keep one"),
+    Bad("nine checks",
+        lambda spec: spec.update(
+            rollout={"checks": [{"name": f"n{n}", "http": {"url": "http://a"}} for n in range(9)]}), _CHECKS,
+        "must have at most 8 items", operator="should have at most 8 items"),
+    Bad("an address without its scheme", _check(http={"url": "web:8080/healthz"}), f"{_CHECKS}[0].http.url",
+        "must be a web address, such as http://web.$(namespace).svc:8080/healthz"),
+    Bad("an address of a file", _check(http={"url": "file:///etc/passwd"}), f"{_CHECKS}[0].http.url",
+        "must be a web address, such as http://web.$(namespace).svc:8080/healthz"),
+    Bad("an address with a password", _check(http={"url": "http://me:secret@web/"}), f"{_CHECKS}[0].http.url",
+        "must not carry a user or a password: whoever reads the rollout would read them"),
+    Bad("an address with a fragment", _check(http={"url": "http://web/#top"}), f"{_CHECKS}[0].http.url",
+        "must not have a fragment: what follows # is never sent"),
+    Bad("a word that podpin does not know", _check(http={"url": "http://web/$(pod)"}), f"{_CHECKS}[0].http.url",
+        _WORDS),
+    Bad("a word within a word", _check(http={"url": "http://web/$(na$(name)me)"}), f"{_CHECKS}[0].http.url", _WORDS),
+    Bad("a status that is none", _check(http={"url": "http://web", "status": {"max": 600}}),
+        f"{_CHECKS}[0].http.status.max", "should be less than or equal to 599",
+        operator="should be less than or equal to 599"),
+    Bad("a range of statuses that is empty", _check(http={"url": "http://web", "status": {"min": 400}}),
+        f"{_CHECKS}[0].http.status", "min must not be above max: no status could ever be good"),
+    Bad("a query without a bound", _check(http=None, prometheus={"address": "http://p:9090", "query": "up"}),
+        f"{_CHECKS}[0].prometheus", "prometheus needs min, max or both: what the numbers are to be"),
+    Bad("bounds that nothing is within", _check(http=None, prometheus=_ERRORS | {"min": 2}),
+        f"{_CHECKS}[0].prometheus", "min must not be above max: no number could ever be good"),
+    Bad("an empty query", _check(http=None, prometheus=_ERRORS | {"query": ""}), f"{_CHECKS}[0].prometheus.query",
+        "should be at least 1 chars long", operator="should have at least 1 character"),
+    Bad("a word in a query that podpin does not know", _check(http=None, prometheus=_ERRORS | {"query": "up $(pod)"}),
+        f"{_CHECKS}[0].prometheus.query", _WORDS),
+    Bad("the address of an API with a query", _check(http=None, prometheus=_ERRORS | {"address": "http://p/?query=up"}),
+        f"{_CHECKS}[0].prometheus.address", "must not have a query: that is a field of its own"),
+    Bad("a check without end", _check(timeout="31s"), f"{_CHECKS}[0].timeout", "must be between 100ms and 30s"),
+    Bad("a check without a pause", _check(interval="999ms"), f"{_CHECKS}[0].interval", "must be between 1s and 10m"),
+    Bad("failures beyond number", _check(failuresAllowed=101), f"{_CHECKS}[0].failuresAllowed",
+        "should be less than or equal to 100", operator="should be less than or equal to 100"),
     # secrets
     Bad("a Secret's name in capitals", lambda spec: spec.update(registry={"caSecret": {"name": "CA"}}),
         "spec.registry.caSecret.name", "must be the name of an object: lower-case letters, digits, '-' and '.', "

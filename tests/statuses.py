@@ -54,7 +54,9 @@ def full() -> Status:
             ),
         ),
         stable=ReleaseStatus(release="a1", images=_pins("1.0.0"), since=_AT),
-        candidate=CandidateStatus(release="c3", images=_pins("1.2.0"), started_at=_AT, clock_from=_AT),
+        candidate=CandidateStatus(
+            release="c3", images=_pins("1.2.0"), started_at=_AT, clock_from=_AT, unfit=("front",)
+        ),
         rejected=(RejectedStatus(release="b2", images=_pins("1.1.0"), reason="CrashLoop", message="died", at=_AT),),
         history=(
             HistoryEntry(
@@ -108,7 +110,13 @@ def wire() -> dict[str, Any]:
             }
         ],
         "stable": {"release": "a1", "images": _wire_pins("1.0.0"), "since": at},
-        "candidate": {"release": "c3", "images": _wire_pins("1.2.0"), "startedAt": exact, "clockFrom": exact},
+        "candidate": {
+            "release": "c3",
+            "images": _wire_pins("1.2.0"),
+            "startedAt": exact,
+            "clockFrom": exact,
+            "unfit": ["front"],
+        },
         "rejected": [
             {"release": "b2", "images": _wire_pins("1.1.0"), "reason": "CrashLoop", "message": "died", "at": at}
         ],

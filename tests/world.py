@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from podpin.core.checks import Outcome, Tally
 from podpin.core.in_place import note
 from podpin.core.keyring import Access
 from podpin.core.names import ANNOTATION_PATCHED, ANNOTATION_RETRIED, LABEL_RELEASE, Key, Place
@@ -34,10 +35,12 @@ from podpin.rollouts import Rollouts
 from tests.builders import START, UID, at, container, digest, pod, raw_spec, run, waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from podpin.core.decision import Notice, PatchPod
+    from podpin.core.spec.checks import CheckSpec
+    from podpin.core.trial import Trial
     from podpin.poller import Poller, Wish
 
 WEB = Key("shop", "web")
@@ -82,6 +85,10 @@ class World:
     """The releases that the Deployment has been made to run, one after another."""
     followed: list[Mapping[str, Wish]] = field(default_factory=list)
     forgotten: list[Key] = field(default_factory=list)
+    unfit: frozenset[str] = frozenset()
+    """The checks that do not pass with the stable release."""
+    checked: list[Trial] = field(default_factory=list)
+    """The trials of which checks have been made, one after another."""
     ticks: float = 100.0
     """The poller's clock."""
     blind: bool = False
@@ -500,6 +507,34 @@ class _Cluster:
         self.evict_pod, self.adopt_pod, self.patch_pod = world.evict_pod, world.adopt_pod, world.patch_pod
 
 
+class Checks:
+    """The room that makes checks: they say what a test has them say, for as long as the trial is the same one."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._trial: Trial | None = None
+        self._tallies: dict[str, Tally] = {}
+
+    def tallies(self, key: Key, trial: Trial | None) -> dict[str, Tally]:
+        if trial != self._trial:
+            self._trial, self._tallies = trial, {}
+            if trial is not None:
+                self._world.checked.append(trial)
+        return dict(self._tallies)
+
+    def say(self, outcome: Outcome, name: str = "front") -> None:
+        """One run of a check has come to this."""
+        assert self._trial is not None
+        self._tallies[name] = self._tallies.get(name, Tally()).after(outcome)
+
+    async def unfit(self, key: Key, release: str, checks: Sequence[CheckSpec], patience: float) -> frozenset[str]:
+        await self._world._ask(f"checks of {release}")
+        return self._world.unfit
+
+    def forget(self, key: Key) -> None:
+        self.tallies(key, None)
+
+
 class Podpin:
     """One life of podpin in a world: it begins with what can be read there, and nothing else."""
 
@@ -507,7 +542,10 @@ class Podpin:
         self.world = world
         self.woken: list[Key] = []
         self.rollouts = Rollouts(self.woken.append)
-        self.reconciler = Reconciler(self.rollouts, _Cluster(world), cast("Poller", world), world, lambda: world.now)
+        self.checks = Checks(world)
+        self.reconciler = Reconciler(
+            self.rollouts, _Cluster(world), cast("Poller", world), world, self.checks, lambda: world.now
+        )
 
     async def look(self) -> timedelta | None:
         """Hear the news and have one turn."""

@@ -17,6 +17,7 @@ from typing import Any, Protocol, assert_never
 from podpin.configuration import Configuration
 from podpin.core import adopted, names, podset, report
 from podpin.core.canary import on_trial
+from podpin.core.checks import Tally
 from podpin.core.decision import (
     Action,
     AdoptPod,
@@ -53,9 +54,12 @@ from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
+from podpin.core.spec.checks import CheckSpec
 from podpin.core.spec.images import ImageSpec
+from podpin.core.standing import CHECK_FAILED
 from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
+from podpin.core.trial import Trial, control_of, trial_of
 from podpin.core.workload import BUILDERS, canary, owner_reference
 from podpin.core.workload import pod as pod_manifest
 from podpin.crew import Crew, Pods
@@ -80,6 +84,9 @@ MOST_SOURCES = 32
 """How many rollouts are followed from source to source in search of one that leads back."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
+
+CONTROL_LASTS = timedelta(minutes=1)
+"""How long it is taken for current what the checks say of the stable release, while another one waits to start."""
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +179,19 @@ class Registry(Protocol):
         """Whether the registry has this image; an error where it does not say."""
 
 
+class Checks(Protocol):
+    """Who makes the users' checks."""
+
+    def tallies(self, key: Key, trial: Trial | None) -> Mapping[str, Tally]:
+        """What the checks of this trial have said so far, by name; it goes on until another is named, or none."""
+
+    async def unfit(self, key: Key, release: str, checks: Sequence[CheckSpec], patience: float) -> frozenset[str]:
+        """The names of those that do not pass with this release, each made once, within so many seconds."""
+
+    def forget(self, key: Key) -> None:
+        """Make no more checks of this rollout."""
+
+
 @dataclass(slots=True)
 class Memory:
     """What is remembered of a rollout between two looks: what saves questions, nothing that a decision rests on."""
@@ -188,6 +208,8 @@ class Memory:
     """What stands in the way of Pods that podpin makes itself."""
     again: bool = False
     """Something has come of the work on the Pods that is to be told at once."""
+    control: tuple[tuple[CheckSpec, ...], datetime, frozenset[str]] | None = None
+    """Which checks did not pass with the stable release, and when they were made, while another is about to start."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
 
@@ -204,12 +226,19 @@ class Reconciler:
     """Works on one rollout at a time per key; the queue sees to that."""
 
     def __init__(
-        self, rollouts: Rollouts, cluster: Cluster, poller: Poller, registry: Registry, clock: Callable[[], datetime]
+        self,
+        rollouts: Rollouts,
+        cluster: Cluster,
+        poller: Poller,
+        registry: Registry,
+        checks: Checks,
+        clock: Callable[[], datetime],
     ) -> None:
         self._rollouts = rollouts
         self._cluster = cluster
         self._poller = poller
         self._registry = registry
+        self._checks = checks
         self._clock = clock
         self._memories: dict[Key, Memory] = {}
         self._configuration = Configuration(cluster)
@@ -218,6 +247,7 @@ class Reconciler:
         """Forget a rollout that is no more."""
         self._memories.pop(key, None)
         self._configuration.forget(key)
+        self._checks.forget(key)
         self._poller.forget(key)
         self._rollouts.follow(key, ())
 
@@ -274,6 +304,7 @@ class Reconciler:
         memory = self._memories.setdefault(key, Memory())
         memory.ripe = None
         if isinstance(spec, Problem):
+            self._checks.forget(key)
             self._poller.forget(key)
             self._rollouts.follow(key, ())
             return Observation(records=self._cluster.records(key)), None
@@ -307,9 +338,28 @@ class Reconciler:
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
         seen = replace(seen, partial_at=_partial_at(seen, memory, now))
+        seen = replace(
+            seen,
+            checks=self._checks.tallies(key, trial_of(spec, on_trial(seen), now)),
+            unfit=await self._unfit(rollout, spec, seen, memory, now),
+        )
         changed, again = await self._configuration.moved(rollout, spec, seen, now)
         seen, recheck = await self._questioned(rollout, spec, replace(seen, moved=changed), memory, now)
         return seen, min((wait for wait in (recheck, again) if wait is not None), default=None)
+
+    async def _unfit(
+        self, rollout: Rollout, spec: Spec, seen: Observation, memory: Memory, now: datetime
+    ) -> frozenset[str]:
+        """The checks that do not pass with the stable release, where another one is about to take its place."""
+        stable = control_of(spec, seen, wanted_release(rollout, spec, seen))
+        if stable is None:
+            memory.control = None
+            return frozenset()
+        control = memory.control
+        if control is None or control[0] != spec.rollout.checks or now - control[1] >= CONTROL_LASTS:
+            unfit = await self._checks.unfit(rollout.key, stable, spec.rollout.checks, PATIENCE)
+            control = memory.control = (spec.rollout.checks, now, unfit)
+        return control[2]
 
     async def _live(self, key: Key, place: Place) -> Workload | None:
         live = await self._cluster.live_workload(key, place)
@@ -882,7 +932,11 @@ def _rests_on_time(action: Action, records: Iterable[Record]) -> bool:
         (one.release, one.verdict) == (action.record.release, verdict) for one in records
     ):
         return False
-    return verdict is not None and (verdict.result == STABLE or verdict.reason in (DEADLINE_EXCEEDED, READINESS_LOST))
+    return verdict is not None and (verdict.result == STABLE or verdict.reason in _BY_TIME)
+
+
+_BY_TIME = frozenset({DEADLINE_EXCEEDED, READINESS_LOST, CHECK_FAILED})
+"""Reasons that hold only if the Pods are as they were seen: a check fails where one of them has gone, too."""
 
 
 def _is_stuck(pod: Pod) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 from aiohttp.web import AppRunner
 
 from podpin import __version__, clock, handlers, hooks, probes
+from podpin.adapters.checks import CheckClient
 from podpin.adapters.cloud.credentials import CloudCredentials
 from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
@@ -27,6 +28,7 @@ from podpin.adapters.kube.cluster import Cluster
 from podpin.adapters.kube.mirror import Mirror
 from podpin.adapters.registry.client import RegistryClient
 from podpin.adapters.signatures import Verifier
+from podpin.checking import Checking
 from podpin.core import names
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key
@@ -130,7 +132,13 @@ class Podpin:
             min_interval=settings.min_interval.total_seconds(),
             mirrors=settings.mirrors,
         )
-        self._reconciler = Reconciler(self._rollouts, self._cluster, self._poller, self._registry, clock.now)
+        self._check_client = CheckClient(
+            reachable_hosts=settings.reachable_hosts, private_ranges=settings.private_ranges
+        )
+        self._checking = Checking(self._check_client, self._queue.add)
+        self._reconciler = Reconciler(
+            self._rollouts, self._cluster, self._poller, self._registry, self._checking, clock.now
+        )
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}
         self._ended: str | None = None
@@ -185,6 +193,8 @@ class Podpin:
         for task in self._parts:
             task.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
+        await self._checking.close()
+        await self._check_client.close()
         await self._registry.close()
         await self._lender.close()
         await self._api.close()

@@ -12,7 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from podpin.adapters.kube.cluster import Cluster
+from podpin.checking import Checking
+from podpin.core.checks import Outcome, Passed
 from podpin.core.names import Key
+from podpin.core.spec.checks import CheckSpec
 from podpin.errors import PodpinError, Unavailable
 from podpin.inquiry import Failed, Found
 from podpin.poller import Look
@@ -142,7 +145,10 @@ class Podpin:
         self.poller = Poller_(self.clock, registry, self.wake)
         self._rollouts = Rollouts(self._changed)
         self._cluster = Cluster(cast("Api", connection), (), self._changed)
-        self.reconciler = Reconciler(self._rollouts, self._cluster, cast("Poller", self.poller), self, lambda: now())
+        checking = Checking(self, lambda _: self.wake())
+        self.reconciler = Reconciler(
+            self._rollouts, self._cluster, cast("Poller", self.poller), self, checking, lambda: now()
+        )
         self._tasks = [loop.create_task(mirror.run()) for mirror in self._cluster.mirrors]
         self._tasks.append(loop.create_task(self._watch()))
         self.hear()
@@ -156,6 +162,10 @@ class Podpin:
             task.cancel()
         if not self.loop.is_running():
             self.loop.catch_up()
+
+    async def probe(self, check: CheckSpec, key: Key, release: str) -> Outcome:
+        """What a check of the user's own comes to: all is well here."""
+        return Passed()
 
     async def exists(self, repository: object, exact: str, access: object) -> bool:
         """The registry's word on a digest, where podpin asks for it."""

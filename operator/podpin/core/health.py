@@ -28,6 +28,8 @@ from podpin.core.signals import (
     pull_explanation,
     unready,
 )
+from podpin.core.spec.checks import CheckSpec
+from podpin.core.standing import CHECK_UNAVAILABLE, standing_of
 
 HELD: Final = "HeldByStrategy"
 """Why nothing moves: the author of an adopted workload wants it so."""
@@ -38,14 +40,15 @@ PATIENCE: Final = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
-    """Every replica updated, available, and undisturbed for the bake time."""
+    """Every replica updated, available, and undisturbed for the bake time, and every check passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baking:
-    """All is well, but not yet for long enough."""
+    """All is well, but not yet for long enough. `finding` says which check has failed, though it may."""
 
     until: datetime
+    finding: Finding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Terms:
 
     deadline: timedelta
     bake: timedelta
+    checks: tuple[CheckSpec, ...] = ()
 
 
 def assess(
@@ -104,16 +108,44 @@ def assess(
         return Blocked(Finding(HELD, workload.held)) if workload.held else Idle()
     mine = sorted((pod for pod in seen.pods if pod.release == release and not pod.deleting), key=lambda pod: pod.name)
     pods = [pod for pod in mine if not pod.is_over]
-    if is_whole(release, seen):
-        steady_from = max((pod.ready_changed for pod in pods if pod.ready and pod.ready_changed), default=now)
-        until = max(steady_from, seen.partial_at or steady_from) + terms.bake
-        return Healthy() if now >= until else Baking(until)
+    baking_from = bake_begins(release, seen, now)
+    if baking_from is not None:
+        deadline = progress_at(pods, clock_from) + terms.deadline + terms.bake
+        return _baking(seen, terms, baking_from + terms.bake, deadline, now)
     if not pods or workload.paused:
         return _unattended(mine, workload, terms, clock_from, now)
     control = [pod for pod in seen.pods if pod.release == stable != release and not pod.is_over]
     health = _judge(pods, control, seen, terms, clock_from, now)
     waits = isinstance(health, Waiting) or (isinstance(health, Failing) and health.finding.reason == LATE)
     return Blocked(Finding(HELD, workload.held)) if workload.held and waits else health
+
+
+def bake_begins(release: str, seen: Observation, now: datetime) -> datetime | None:
+    """From when on the bake time counts: since then all has been up, undisturbed. None while not all is."""
+    if not is_whole(release, seen):
+        return None
+    changes = (pod.ready_changed for pod in seen.pods if pod.release == release and pod.ready and not pod.is_over)
+    steady_from = max((changed for changed in changes if changed), default=now)
+    return max(steady_from, seen.partial_at or steady_from)
+
+
+def _baking(seen: Observation, terms: Terms, until: datetime, deadline: datetime, now: datetime) -> Health:
+    """All is up; the bake time and the checks are what is left."""
+    checks = standing_of(terms.checks, seen.checks, seen.unfit)
+    if checks.failing:
+        return Failing(checks.failing)
+    if checks.blocked:
+        return Blocked(checks.blocked)
+    if now < until:
+        return Baking(until, checks.troubled)
+    if checks.pending is None:
+        return Healthy()
+    if now < max(until, deadline):
+        return Waiting(max(until, deadline), checks.pending)
+    if checks.blameless:
+        return Blocked(Finding(CHECK_UNAVAILABLE, checks.pending.message))
+    told = f"not all checks passed before the progress deadline: {checks.pending.message}"
+    return Failing(Finding("ProgressDeadlineExceeded", told))
 
 
 def is_whole(release: str, seen: Observation) -> bool:

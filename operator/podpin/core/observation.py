@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from podpin.core import in_place, names
+from podpin.core.checks import Tally
 from podpin.core.config import Moved
 from podpin.core.image import Facts
 from podpin.core.kinds import KINDS
@@ -222,6 +223,10 @@ class Observation:
     moved: tuple[Moved, ...] = ()
     """What the stable release takes its configuration from and is not what it was, where Pods' absence gave reason to
     ask."""
+    checks: Mapping[str, Tally] = field(default_factory=dict)
+    """What the user's own checks have said of the release since its bake time began."""
+    unfit: frozenset[str] = frozenset()
+    """The checks that do not pass with the stable release, asked because another one is about to take its place."""
 
 
 def pod_of(raw: Mapping[str, Any]) -> Pod | None:

@@ -152,8 +152,9 @@ def _say_trying(settled: Settled, images: str) -> Say:
             if finding is not None and finding.reason in PULL_TROUBLES:
                 return Say("Unknown", finding.reason, f"{trying}{told}{serving}", reconciling=True, recheck_at=deadline)
             return Say("Unknown", "Progressing", f"{trying}{told}{serving}", reconciling=True, recheck_at=deadline)
-        case Baking(until):
-            return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True, recheck_at=until)
+        case Baking(until, finding):
+            told = f": {finding.message}" if finding else ""
+            return Say("Unknown", "Progressing", f"{trying}{told}{serving}", reconciling=True, recheck_at=until)
     return Say("Unknown", "Progressing", f"{trying}{serving}", reconciling=True)
 
 

@@ -306,11 +306,12 @@ def _health(spec: Spec, trial: Observation, candidate: CandidateStatus, world: W
     if workload is None or workload.release is None:
         return None
     bake, stable = spec.rollout.bake_time, world.stable
+    trial = replace(trial, unfit=frozenset(candidate.unfit or ()))
     if world.canary is not None and steps:
         bake = steps[min(world.step, len(steps)) - 1].bake
         began = candidate.canary.since if candidate.canary and candidate.canary.step == world.step else now
         trial = replace(trial, partial_at=max(trial.partial_at or began, began))
-    terms = Terms(spec.rollout.progress_deadline, bake)
+    terms = Terms(spec.rollout.progress_deadline, bake, spec.rollout.checks)
     return assess(workload.release, trial, terms, candidate.clock_from, now, stable.release if stable else None)
 
 
@@ -338,8 +339,12 @@ def _candidate(
     canary = _canary_status(world, rollout.spec, clocked, seen, now)
     if clocked.release != world.trial or (canary and canary.since) != (clocked.canary and clocked.canary.since):
         # Each step, and the workload's turn after them, has the whole deadline to itself.
-        started = clocked.started_at if clocked.release == world.trial else now
-        return CandidateStatus(release=world.trial, images=images, started_at=started, clock_from=now, canary=canary)
+        started, unfit = now, tuple(sorted(seen.unfit)) or None
+        if clocked.release == world.trial:
+            started, unfit = clocked.started_at, clocked.unfit
+        return CandidateStatus(
+            release=world.trial, images=images, started_at=started, clock_from=now, canary=canary, unfit=unfit
+        )
     clocked = clocked.model_copy(update={"canary": canary})
     if not rollout.spec.suspend and not isinstance(world.health, Blocked | Idle):
         return clocked.model_copy(update={"images": images})

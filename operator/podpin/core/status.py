@@ -24,6 +24,7 @@ MAX_IMAGES: Final = 32
 MAX_REJECTED: Final = 20
 MAX_HISTORY: Final = 20
 MAX_REFUSED: Final = 8
+MAX_UNFIT: Final = 8
 MAX_PLATFORMS: Final = 32
 
 
@@ -141,6 +142,8 @@ class CandidateStatus(Part):
     """From when its progress deadline is counted: its last progress."""
     paused_since: MicroTime | None = None
     """Since when that clock has stood still, because the cause lies in the cluster and not in the release."""
+    unfit: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Cut(MAX_UNFIT)] | None = None
+    """The checks that did not pass with the stable release either, before this one was started."""
     canary: CanaryStatus | None = None
     """Its canary, while it is tried beside the stable release."""
 

@@ -63,7 +63,7 @@ class Reach:
         kind = self._forbidden((host.lower(), port), address)
         if kind:
             raise Invalid(
-                f"The host {host} leads to {kind}, where podpin does not connect to; name another registry, or ask the "
+                f"The host {host} leads to {kind}, where podpin does not connect to; name another host, or ask the "
                 "administrator, who can allow this host by --reachable-host.",
             )
 

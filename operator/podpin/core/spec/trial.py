@@ -7,7 +7,8 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import Field
 
-from podpin.core.schema import Part, Rule, Span
+from podpin.core.schema import Keyed, Part, Rule, Span
+from podpin.core.spec.checks import MAX_CHECKS, CheckSpec
 
 MAX_STEPS: Final = 8
 
@@ -77,6 +78,9 @@ class RolloutSpec(Part):
     """How long every replica must stay ready, without a restart, before the new version is stable; up to 24h."""
     canary: CanarySpec | None = None
     """Try a new version with a few Pods first; left out, it takes the place of the stable one Pod by Pod."""
+    checks: Annotated[tuple[CheckSpec, ...], Field(max_length=MAX_CHECKS), Keyed("name")] = ()
+    """What else must hold of the new version while its bake time runs: each check is made again and again, and must
+    have passed the last time."""
 
 
 class RollbackSpec(Part):
