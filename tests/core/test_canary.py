@@ -243,3 +243,46 @@ def test_what_runs_and_what_is_tried_stand_in_the_columns() -> None:
     running = decide(rollout(ONE, tried()), world, at(13)).status.running
     assert running is not None
     assert (running.image, running.ready, running.trying) == ("web:1.0.0", "2/2", "web:1.0.1")
+
+
+MANUAL = spec(update={"mode": "Manual"}, rollout={**TERMS, "canary": {"replicas": 1, "bakeTime": "20s"}})
+UP = {"workload": workload("a"), "pods": (*pods("a"), *few("b")), "canary": beside("b"), "records": (A, B)}
+
+
+def test_a_release_that_awaits_approval_has_no_canary_before_it_is_approved_of() -> None:
+    world = seen("b", **STEADY, records=(A,))
+    waits = decide(rollout(MANUAL), world, at(13))
+    assert waits.actions == ()
+    assert ready_of(waits.status) == "True AwaitingApproval"
+    yes = rollout(MANUAL, waits.status, requests=Requests(approve=release_id("b")))
+    assert [told(action) for action in decide(yes, world, at(14)).actions] == ["write b", "canary b 1 with 1"]
+
+
+def test_a_rejected_release_that_is_tried_again_needs_no_other_approval() -> None:
+    again = rollout(MANUAL, requests=Requests(retry="1"))
+    done = decide(again, seen("b", **STEADY, records=(A, C)), at(13))
+    assert [told(action) for action in done.actions] == ["forgive b", "canary b 1 with 1"]
+
+
+def test_a_paused_canary_is_not_promoted_but_fails_all_the_same() -> None:
+    paused = rollout(ONE, tried(), paused="lunch")
+    waits = decide(paused, seen("b", **UP), at(100))
+    assert waits.actions == ()
+    ready = waits.status.conditions[0]
+    assert ready.reason == "Paused"
+    assert "paused by the annotation podpin.dev/pause (lunch)" in ready.message
+    assert "cluster" not in ready.message
+    assert decide(replace(paused, status=waits.status), seen("b", **UP), at(200)).status == waits.status
+    resumed = decide(rollout(ONE, waits.status), seen("b", **UP), at(5000))
+    assert [told(action) for action in resumed.actions] == ["apply b", "remove canary"]
+    sick = seen("b", workload=workload("a"), pods=SICK, canary=BROKEN, records=(A, B))
+    assert [told(action) for action in decide(paused, sick, at(13)).actions] == ["reject b", "remove canary"]
+
+
+def test_a_newer_release_that_is_held_back_leaves_the_canary_as_it_is() -> None:
+    done = decide(rollout(MANUAL, tried()), seen("c", **UP), at(13))
+    assert done.actions == ()
+    assert done.status.waiting is not None
+    assert done.status.waiting.release == release_id("c")
+    assert done.status.candidate is not None
+    assert done.status.candidate.release == release_id("b")
