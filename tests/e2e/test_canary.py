@@ -28,10 +28,10 @@ def few(stage: Stage) -> dict[str, Json]:
     return {name: pod for name, pod in stage.pods().items() if "podpin.dev/track" in pod["metadata"]["labels"]}
 
 
-def steady(stage: Stage, **terms: object) -> frozenset[str]:
+def steady(stage: Stage, kind: str = "Deployment", **terms: object) -> frozenset[str]:
     """Version 1.0.0 is stable; returns the names of its Pods."""
     stage.push("1.0.0")
-    stage.apply(stage.rollout(rollout=terms))
+    stage.apply(stage.rollout(rollout=terms, workload={"kind": kind}))
     stage.until_stable("1.0.0")
     return stage.serving()
 
@@ -127,6 +127,20 @@ def test_a_deployment_that_has_the_canarys_name_already_is_left_alone(stage: Sta
     stage.kubectl("delete", "deployment", "web-canary")
     stage.annotate("retry", "now")
     stage.until_stable("1.1.0")
+
+
+def test_a_canary_stands_beside_podpins_own_pods_too(stage: Stage) -> None:
+    serving = steady(stage, "Pods", canary={"replicas": 1}, progressDeadline="20s")
+    stage.push("1.1.0", "missing_binary")
+    stage.look()
+    stage.until_says("RolledBack", ":1.1.0@")
+    stage.until(lambda: not canary(stage) and not few(stage), "the canary to be gone")
+    stage.assert_untouched(serving)
+    stage.push("1.2.0")
+    stage.look()
+    stage.until_stable("1.2.0")
+    stage.until(lambda: not canary(stage) and len(stage.pods()) == 2, "only podpin's own Pods to be left")
+    stage.assert_pinned()
 
 
 def canary_by_hand(stage: Stage) -> Json:
