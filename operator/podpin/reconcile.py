@@ -18,6 +18,7 @@ from podpin.configuration import Configuration
 from podpin.core import adopted, names, podset, report
 from podpin.core.canary import on_trial
 from podpin.core.checks import Tally
+from podpin.core.contest import contest_of, remembered, rival_of
 from podpin.core.decision import (
     Action,
     AdoptPod,
@@ -202,6 +203,10 @@ class Memory:
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
     partial: tuple[str, datetime] | None = None
     """The release that was last seen not whole, and when, by podpin's own clock."""
+    corrections: tuple[datetime, ...] = ()
+    """When podpin has put back what somebody changed, of late."""
+    rival: str = ""
+    """The field manager of the last such change."""
     ripe: datetime | None = None
     """When what another rollout runs will have been healthy for long enough."""
     crew: Crew = field(default_factory=Crew)
@@ -334,7 +339,9 @@ class Reconciler:
                 # Perhaps it went with the rollout itself, and the watch was blind at the time.
                 await self._cluster.confirm(key, rollout.uid)
         if spec.kind != podset.KIND and seen.workload is not None and _is_ours(rollout, spec, seen.workload):
-            seen = replace(seen, workload=await self._compared(rollout, spec, seen, seen.workload, memory))
+            compared = await self._compared(rollout, spec, seen, seen.workload, memory)
+            contest = contest_of(memory.corrections, memory.rival, self._clock())
+            seen = replace(seen, workload=replace(compared, contest=contest))
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
         seen = replace(seen, partial_at=_partial_at(seen, memory, now))
@@ -510,6 +517,7 @@ class Reconciler:
             return workload
         manifest = self._manifest(rollout, spec, workload, release, workload.intent or "")
         if differs(manifest, live):
+            memory.rival = rival_of(live["metadata"].get("managedFields") or ())
             return replace(workload, drifted=True)
         memory.generation = int(live["metadata"]["generation"])
         return workload
@@ -624,6 +632,9 @@ class Reconciler:
                         if whole is None:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
                         applied = await self._apply(rollout, seen.workload, action, whole)
+                        if seen.workload is not None and seen.workload.drifted:
+                            memory = self._memories.setdefault(key, Memory())
+                            memory.corrections = remembered(memory.corrections, self._clock())
                         status = report.with_workload(status, applied, _place(rollout).name)
                     case ApplyCanary():
                         await self._apply_canary(rollout, action)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from podpin.core import in_place, names
 from podpin.core.checks import Tally
 from podpin.core.config import Moved
+from podpin.core.contest import Contest
 from podpin.core.image import Facts
 from podpin.core.kinds import KINDS
 from podpin.core.policy.terms import PassedOver
@@ -145,6 +146,8 @@ class Workload:
     """Somebody has paused it: its controller does not move it on."""
     drifted: bool = False
     """Somebody changed a field that podpin applied."""
+    contest: Contest | None = None
+    """Somebody does so again and again."""
     step: tuple[int, int] | None = None
     """Of a canary: the number of the step that it takes, from 1, and how many Pods it was given for it."""
 

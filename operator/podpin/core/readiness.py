@@ -40,6 +40,7 @@ REASONS: Final[Mapping[str, str]] = {
     "image, change the spec, or annotate podpin.dev/retry.",
     "Degraded": "The stable release runs with fewer ready Pods than it should. It is not rolled back for that: look at "
     "its Pods.",
+    "ImageContested": "Somebody else keeps changing what podpin applies. podpin puts it back once a minute.",
     "ScaledToZero": "No replicas are wanted. A candidate is judged when there are some.",
     "Suspended": "spec.suspend is true: podpin changes nothing.",
     "Resolving": "The registry has not answered yet.",

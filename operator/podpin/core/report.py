@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from podpin.core.contest import Contest
 from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import is_complete
 from podpin.core.observation import Observation, Resolution, Resolved, Unresolved, Workload
@@ -71,6 +72,8 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
         refused = REFUSED.format(kind=spec.kind) if spec.target_ref is None else REFUSED_PINS
         message = f"{refused}: {settled.refusal.message}"
         say = Say("False", "WorkloadRefused", message, stalled=True, recheck_at=say.recheck_at)
+    if (contest := seen.workload.contest if seen.workload else None) is not None and not spec.suspend:
+        say = _contested(say, contest, spec, now)
     old = rollout.status
     images = _images(spec, seen, old, now, trying=settled.state in (State.TRYING, State.CANARY))
     resolved = _resolved(rollout, seen, images)
@@ -114,6 +117,21 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     if say.reason == "Resolving" and not old.conditions and now < first_look_ends:
         return Decision(old, recheck_at=first_look_ends)
     return Decision(status, notices=(*settled.notices, *_turned(old, status)), recheck_at=say.recheck_at)
+
+
+def _contested(say: Say, contest: Contest, spec: Spec, now: datetime) -> Say:
+    """The same where somebody keeps changing what podpin applies: nobody can say then what will run in a minute."""
+    message = (
+        f"{say.message}; {contest.rival} keeps changing what podpin applies to the {spec.kind}, which is put back "
+        f"once a minute: take the images out of what {contest.rival} writes, or delete this ImageRollout"
+    )
+    moments = (say.recheck_at, contest.correct_from, contest.over)
+    return Say(
+        "False",
+        "ImageContested",
+        message,
+        recheck_at=min((at for at in moments if at is not None and at > now), default=None),
+    )
 
 
 def _resolved(rollout: Rollout, seen: Observation, images: tuple[ImageStatus, ...]) -> Condition | None:

@@ -116,7 +116,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     actions = tuple(
         one for one in wished if not (isinstance(one, Apply | ApplyCanary) and one.intent in _refused(refusal))
     )
-    if workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions):
+    mends = workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions)
+    if mends and workload is not None and workload.contest is None:
         message = f"Somebody changed fields of the {rollout.spec.kind} that are podpin's; they were put back"
         world = world.say(Notice("Warning", "DriftCorrected", message))
     if (pod := _stuck(rollout, rollout.spec, seen, world)) is not None:
@@ -512,7 +513,7 @@ def _actions(
         if (
             workload is None
             or (workload.release, workload.intent) != (running.release, intent)
-            or workload.drifted
+            or (workload.drifted and (workload.contest is None or world.now >= workload.contest.correct_from))
             or (spec.target_ref is not None and workload.rollout != rollout.key.name)
         ):
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
