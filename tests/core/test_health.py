@@ -111,3 +111,10 @@ def test_the_same_pods_in_another_order_give_the_same_judgement() -> None:
     one = assess(release_id("b"), world(*many), TERMS, at(0), at(5))
     other = assess(release_id("b"), world(*reversed(many)), TERMS, at(0), at(5))
     assert one == other
+
+
+def test_readiness_that_may_come_back_within_a_round_of_the_probe_is_not_told_and_untold_at_each_turn() -> None:
+    lost = pod("b", container(ready=False), probe_round=timedelta(seconds=12), **LOST)
+    health = assess(release_id("b"), world(lost), TERMS, at(0), at(41))
+    assert isinstance(health, Waiting)
+    assert health.finding is None

@@ -355,6 +355,19 @@ def test_the_choice_that_podpin_died_over_stands_until_the_registry_answers() ->
     assert decide(rollout(status=caught_up), judged, at(14)).actions == ()
 
 
+def test_the_choice_that_podpin_died_over_stands_also_where_the_one_before_it_was_rejected() -> None:
+    """Only the stable release is gone back to: what runs is not, so it was chosen."""
+    before = Status(
+        images=(image_status("c"),),
+        workload=WorkloadStatus(name="web", uid="d1", generation=2, intent="-", release=release_id("a")),
+    )
+    tried = {"workload": workload("b", ready=False), "pods": (pod("b", container(ready=False)), *pods("a"))}
+    world = seen(None, records=(record("a", "Stable"), record("c", "Rejected", 2), record("b")), **tried)
+    decision = decide(rollout(status=before), world, at(13))
+    assert decision.actions == ()
+    assert [image.digest for image in decision.status.images] == [digest("b")]
+
+
 def image_status(letter: str) -> ImageStatus:
     """The choice of a version, as status has it."""
     image = spec().images[0]

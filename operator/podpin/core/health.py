@@ -194,7 +194,10 @@ def _judge(
             starting.append(finding)
         elif finding := _first(FAILURE_SIGNALS, pod):
             proven.append(_proven_at(pod, finding, now))
-            (failing if now >= proven[-1] else starting).append(finding)
+            if now >= proven[-1]:
+                failing.append(finding)
+            else:
+                starting.append(None)  # told before it is proven, it would be told and untold as readiness flaps
         else:
             starting.append(pull_explanation(pod))
     some_ready = any(pod.ready for pod in pods)

@@ -269,7 +269,8 @@ def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -
     """The rollout with the choice in its status that podpin died over: it had applied a newer one, and not yet said so.
 
     Such a one shows in that another release runs than status says was applied last, or in a canary that status does
-    not tell of. Where the choice in status was rejected, that release was not chosen but gone back to.
+    not tell of. Where the choice in status was rejected, and it is the stable release that runs, that was not chosen
+    but gone back to.
     """
     workload, written, candidate = seen.workload, rollout.status.workload, rollout.status.candidate
     records = {record.release: record for record in seen.records}
@@ -280,10 +281,11 @@ def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -
         moved = workload.release
     told = records.get(release_of(spec, tuple(_told(rollout, spec).items())).id)
     running = records.get(moved or "")
+    stable = max((record for record in seen.records if record.is_stable), key=order_of, default=None)
     if (
         running is None
         or running.spec_hash != release_of(spec, ()).spec_hash
-        or (told is not None and told.is_rejected)
+        or (told is not None and told.is_rejected and running is stable)
     ):
         return rollout
     pins = {container: parse_pin(image) for container, image in running.images}
