@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from podpin.errors import Unavailable
 from tests.builders import raw_spec, release_id, spec
 from tests.world import Crash, Podpin, World, later, texts
 
@@ -100,8 +101,14 @@ async def test_a_deployment_of_that_name_which_is_somebody_elses_is_never_touche
         "metadata": {"name": "web-canary", "uid": "theirs", "resourceVersion": "1", "generation": 1},
         "spec": {"template": {}},
     }
-    assert await podpin.settle() == [f"record {B}", "status"]
-    assert podpin.ready == ("False", "WorkloadRefused")
+    with pytest.raises(Unavailable):
+        await podpin.look()
+    assert world.writes == [f"record {B}", "status"]
+    assert podpin.ready == ("False", "WorkloadConflict")
     assert "a Deployment named web-canary exists and is not this rollout's" in podpin.message
     assert world.canary["metadata"]["uid"] == "theirs"
-    assert await podpin.settle() == []
+    with pytest.raises(Unavailable):
+        await podpin.look()
+    assert len(world.writes) == 2, "it is told once"
+    world.canary = None
+    assert "canary 1/1" in await podpin.settle(), "and tried again by itself"

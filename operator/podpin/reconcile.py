@@ -75,6 +75,8 @@ PATIENCE = 5.0
 """Seconds that a rollout's turn may wait for a registry; no answer is an answer too, and others wait behind it."""
 DENIED_SECONDS = 5.0
 """After how long a write that was forbidden is tried again, at the earliest."""
+TAKEN_SECONDS = 60.0
+"""After how long a name that somebody else has is tried again."""
 MOST_ASKED = 3
 """Of how many Pods the events are read in one look: those of one release mostly tell the same."""
 BLIND = timedelta(seconds=2)
@@ -217,6 +219,10 @@ class Memory:
     """Which checks did not pass with the stable release, and when they were made, while another is about to start."""
     answers: dict[str, tuple[datetime, str | bool | None]] | None = None
     """Answers of the registry by digest, and of Pods' events by uid, with their time."""
+
+
+class NameTaken(Exception):  # noqa: N818 -- says what the name is
+    """Somebody else's object has the name that podpin's would have."""
 
 
 class WorkloadRefused(Exception):  # noqa: N818 -- named for what became of the workload
@@ -604,6 +610,10 @@ class Reconciler:
             refused = report.stalled(rollout, "RecordRefused", message, self._clock())
             await self._tell(rollout, render_status(refused.status), stored, refused.notices)
             raise
+        except NameTaken as error:
+            taken = report.stalled(rollout, "WorkloadConflict", str(error), self._clock())
+            await self._tell(rollout, render_status(taken.status), stored, taken.notices)
+            raise Unavailable(str(error), retry_after=TAKEN_SECONDS) from error
         except Denied as error:
             denial = report.denied(rollout, str(error), self._clock())
             await self._tell(rollout, render_status(denial.status), stored, denial.notices)
@@ -722,8 +732,10 @@ class Reconciler:
             raise NotFound(f"The record of release {action.id} is gone, so its canary can't be made.")
         live = await self._cluster.live_workload(key, names.canary_place(key.name)) if action.uid is None else None
         if live is not None and workload_of(live).owner != rollout.uid:
-            taken = f"a Deployment named {name} exists and is not this rollout's"
-            raise WorkloadRefused(action.intent, f"{taken}: rename the rollout, or delete that Deployment")
+            raise NameTaken(
+                f"a Deployment named {name} exists and is not this rollout's, so there can be no canary: rename the "
+                "rollout, delete that Deployment, or take rollout.canary out of the spec"
+            )
         manifest = canary(key, owner_reference(key.name, rollout.uid), rollout.spec.workload, release, action)
         try:
             await self._cluster.apply(key, manifest, action.uid)

@@ -469,7 +469,7 @@ def sets(held: str | None = None, **fields: Any) -> tuple[Spec, Workload]:
 
 def member(ordinal: int, letter: str, *, ready: bool, **fields: Any) -> Pod:
     one = pod(letter, name=f"db-{ordinal}", wish=wish(), ready=ready)
-    return replace(one, release=release(wish(), letter=letter).id, **fields)
+    return replace(one, release=release(wish(), letter=letter).id, **{"owner": "", **fields})
 
 
 GOOD = member(0, "a", ready=True)

@@ -26,8 +26,9 @@ from tests.builders import (
 )
 from tests.decisions import ready_of, told
 
+from podpin.core import report
 from podpin.core.canary import Step, steps_of
-from podpin.core.decision import Requests, Rollout
+from podpin.core.decision import ApplyCanary, Requests, Rollout
 from podpin.core.observation import Workload
 from podpin.core.release import release_of, source_of
 from podpin.core.rollout import decide
@@ -286,3 +287,59 @@ def test_a_newer_release_that_is_held_back_leaves_the_canary_as_it_is() -> None:
     assert done.status.waiting.release == release_id("c")
     assert done.status.candidate is not None
     assert done.status.candidate.release == release_id("b")
+
+
+# --- what is left after podpin's death, or after somebody else's doing
+
+
+def test_the_stable_workload_comes_back_beside_its_canary_when_somebody_deleted_it() -> None:
+    alone = seen("b", pods=few("b"), canary=beside("b"), records=(A, B))
+    assert [told(action) for action in decide(rollout(ONE, tried()), alone, at(10)).actions] == ["apply a"]
+
+
+def test_a_canary_that_is_left_over_proves_and_fails_nobody_else() -> None:
+    crashing = replace(pod("c", ready=False, phase="Pending"), containers=(CRASHING,))
+    left = {"workload": workload("c", ready=False), "canary": beside("b"), "records": (A, B, record("c"))}
+    good = decide(rollout(spec(), tried()), seen("c", pods=(*pods("a"), crashing, *few("b")), **left), at(500))
+    assert "stable c" not in [told(action) for action in good.actions]
+    assert "remove canary" in [told(action) for action in good.actions]
+    sick = replace(few("b", ready=False)[0], containers=(CRASHING,))
+    coming = pod("c", container(ready=False), ready=False)
+    bad = decide(rollout(spec(), tried()), seen("c", pods=(*pods("a"), coming, sick), **left), at(10))
+    assert [told(action) for action in bad.actions] == ["remove canary"]
+
+
+def test_going_back_to_the_very_release_that_a_canary_tries_gives_it_the_workload() -> None:
+    tries_a = {"workload": workload("b"), "pods": (*pods("b"), *few("a")), "canary": beside("a")}
+    world = seen("a", **tries_a, records=(record("a", "Stable", 1), record("b", "Stable", 2)))
+    asked = rollout(ONE, tried("a"), requests=Requests(rollback_to=release_id("a")))
+    done = decide(asked, world, at(10))
+    assert [told(action) for action in done.actions] == ["reject b", "apply a", "remove canary"]
+
+
+def test_a_step_that_the_api_server_refuses_is_asked_for_once() -> None:
+    world = {"workload": workload("a", STEPS), "records": (record("a", "Stable", wish=STEPS), record("b", wish=STEPS))}
+    done = seen("b", **world, pods=(*pods("a"), *few("b")), canary=beside("b", wish=STEPS))
+    asks = decide(rollout(STEPS, tried(of=2)), done, at(30))
+    (apply,) = asks.actions
+    assert isinstance(apply, ApplyCanary)
+    refused = report.refused(tried(of=2), apply.intent, "too many", None)
+    again = decide(rollout(STEPS, refused), done, at(31))
+    assert again.actions == ()
+    assert ready_of(again.status) == "False WorkloadRefused"
+    assert again.notices
+    later = decide(rollout(STEPS, again.status), done, at(3000))
+    assert (later.actions, later.notices, later.status) == ((), (), again.status)
+
+
+STEPS = spec(rollout={**TERMS, "canary": {"steps": [{"replicas": 1}, {"percent": 100}]}})
+
+
+def test_switching_canaries_off_starts_nothing_while_paused() -> None:
+    world = seen("b", **UP)
+    paused = decide(rollout(spec(), tried(), paused="lunch"), world, at(13))
+    assert [told(action) for action in paused.actions] == ["remove canary"]
+    assert [told(action) for action in decide(rollout(spec(), tried()), world, at(13)).actions] == [
+        "apply b",
+        "remove canary",
+    ]

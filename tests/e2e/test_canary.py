@@ -121,7 +121,7 @@ def test_a_deployment_that_has_the_canarys_name_already_is_left_alone(stage: Sta
     before = stage.until(lambda: canary_by_hand(stage)["metadata"]["uid"], "it to be there")
     stage.push("1.1.0")
     stage.look()
-    stage.until_says("WorkloadRefused", "a Deployment named web-canary exists and is not this rollout's")
+    stage.until_says("WorkloadConflict", "a Deployment named web-canary exists and is not this rollout's")
     stage.assert_untouched(serving)
     assert canary_by_hand(stage)["metadata"]["uid"] == before
     stage.kubectl("delete", "deployment", "web-canary")

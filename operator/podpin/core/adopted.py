@@ -187,7 +187,9 @@ def stuck(place: Place, seen: Observation, rejected: Container[str]) -> Pod | No
     numbered = {
         int(ordinal): pod
         for pod in seen.pods
-        if (ordinal := pod.name.removeprefix(f"{place.name}-")).isdecimal() and ordinal != pod.name
+        if (ordinal := pod.name.removeprefix(f"{place.name}-")).isdecimal()
+        and ordinal != pod.name
+        and pod.owner == ""  # a controller makes it
     }
     if any(pod.deleting for pod in numbered.values()):
         return None

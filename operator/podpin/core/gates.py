@@ -16,7 +16,7 @@ from typing import Final
 from podpin.core import names
 from podpin.core.spec import Spec
 from podpin.core.spec.update import MANUAL
-from podpin.core.windows import next_opening, open_until
+from podpin.core.windows import UNFORESEEN, next_opening, open_until
 
 PAUSED: Final = "Paused"
 MOST_WORDS: Final = 200
@@ -69,7 +69,10 @@ def _frozen(asking: Asking) -> Hold | None:
     if asking.named or not asking.guarded:
         return None
     end = open_until((one.opening for one in asking.spec.update.freeze), asking.now)
-    return None if end is None else Hold("Frozen", f"spec.update.freeze holds it back; {_anyway(asking)}", end)
+    if end is None:
+        return None
+    message = f"spec.update.freeze holds it back; {_anyway(asking)}"
+    return Hold("Frozen", message, None if end is UNFORESEEN else end)
 
 
 def _outside(asking: Asking) -> Hold | None:

@@ -9,7 +9,7 @@ half-way.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -82,6 +82,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     canary = _canary_of(seen, records)
     trial = on_trial(seen if canary else replace(seen, canary=None))
     candidate = _clocked(rollout, trial, now)
+    step = seen.canary.step[0] if canary and seen.canary and seen.canary.step else 1
     # A retry may ask for another choice: it is obeyed when the registry has been looked at for it.
     retry = _token(rollout, "retry", rollout.requests.retry, seen) if seen.looked else None
     refusal = rollout.status.refused if retry is None else None
@@ -97,10 +98,11 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         now=now,
         started=candidate.started_at,
         canary=canary,
-        step=seen.canary.step[0] if canary and seen.canary and seen.canary.step else 1,
+        step=step,
         steps=len(steps_of(rollout.spec)) if canary or _has_room(seen) else 0,
         pauses=frozenset(nth for nth, step in enumerate(steps_of(rollout.spec), 1) if step.pause),
         approved=_approved_step(rollout, canary),
+        refused=_next_is_refused(rollout.spec, canary, step, records, seen, _refused(refusal)),
     )
     health = _health(rollout.spec, _unpaused(rollout, trial, before), candidate, before, now)
     if rollout.paused is not None and health is not None and not isinstance(health, Failing):
@@ -138,7 +140,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         requests=_handled(rollout, seen, wanted, before),
         hold=world.hold if is_new(world) or retries(world) else None,
         notices=world.notices,
-        refusal=refusal if before.wanted is not wanted or actions != wished else None,
+        refusal=refusal if before.wanted is not wanted or actions != wished or before.refused else None,
     )
     told = report.tell(rollout, rollout.spec, apart(seen), settled, now)
     moments = [moment for moment in (told.recheck_at, again.recheck_at) if moment is not None]
@@ -176,11 +178,25 @@ def _is_refused(
     return canary_intent(wanted.id, images, retried, 1, first.size(seen.workload.replicas)) in refused
 
 
+def _next_is_refused(
+    spec: Spec, canary: str | None, step: int, records: Mapping[str, Record], seen: Observation, refused: Iterable[str]
+) -> bool:
+    """Whether the API server has refused the canary's next step."""
+    steps = steps_of(spec)
+    if canary is None or seen.workload is None or step >= len(steps):
+        return False
+    record, size = records[canary], steps[step].size(seen.workload.replicas)
+    return canary_intent(canary, record.images, record.retried, step + 1, size) in refused
+
+
 def _canary_of(seen: Observation, records: Mapping[str, Record]) -> str | None:
-    """The release that the canary tries; None where it tries none any more, or none that is on record."""
+    """The release that the canary tries beside the stable one; None where it has nothing to do any more."""
     running, canary = seen.workload.release if seen.workload else None, seen.canary
     record = records.get(canary.release or "") if canary else None
-    return None if record is None or record.is_rejected or record.release == running else record.release
+    stable = max((record for record in records.values() if record.is_stable), key=order_of, default=None)
+    if record is None or record.is_rejected or stable is None or record is stable:
+        return None
+    return record.release if running in (None, stable.release) else None
 
 
 def _approved_step(rollout: Rollout, canary: str | None) -> int:
@@ -195,7 +211,7 @@ def _hold(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Hold
     if wanted is None or not (is_new(world) or retries(world)):
         return None
     record = world.record(wanted.id)
-    again = retries(world) or (record is not None and record.verdict is None and record.retried is not None)
+    again = retries(world) or _is_being_retried(rollout, record)
     approved = (rollout.requests.approve or "").partition("/")[0] == wanted.id
     return hold_of(
         Asking(
@@ -203,12 +219,26 @@ def _hold(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Hold
             rollout=rollout.key.name,
             spec=spec,
             now=world.now,
-            guarded=world.stable is not None,
+            guarded=world.stable is not None or _adopts(spec, seen, wanted),
             named=approved or again,
             awaited=seen.awaited,
             pause=rollout.paused,
         )
     )
+
+
+def _adopts(spec: Spec, seen: Observation, wanted: Release) -> bool:
+    """A workload that runs another image is about to be adopted."""
+    same = seen.ran is not None and seen.ran.id == wanted.id
+    return spec.target_ref is not None and seen.workload is not None and not same
+
+
+def _is_being_retried(rollout: Rollout, record: Record | None) -> bool:
+    """podpin has died between forgiving the release and starting it, as a person had asked it to."""
+    asked, told = rollout.requests.retry, rollout.status.requests
+    if record is None or record.verdict is not None or record.retried is None or asked is None:
+        return False
+    return record.retried.endswith(f"retry={asked}") and (told is None or told.retry != asked)
 
 
 def _unpaused(rollout: Rollout, trial: Observation, world: World) -> Observation:
@@ -343,6 +373,9 @@ def _candidate(
     if clocked.release != world.trial or (canary and canary.since) != (clocked.canary and clocked.canary.since):
         # Each step, and the workload's turn after them, has the whole deadline to itself.
         started, unfit = now, tuple(sorted(seen.unfit)) or None
+        if trial.workload is not None and trial.workload.release == world.trial:
+            # podpin died before it could say which checks had failed before: none of them is to be blamed.
+            unfit = tuple(sorted(check.name for check in rollout.spec.rollout.checks)) or None
         if clocked.release == world.trial:
             started, unfit = clocked.started_at, clocked.unfit
         return CandidateStatus(

@@ -24,7 +24,7 @@ from typing import Final, Literal
 
 from podpin.core.decision import Notice
 from podpin.core.gates import Hold
-from podpin.core.health import Failing, Health, Healthy
+from podpin.core.health import Blocked, Failing, Health, Healthy
 from podpin.core.release import REJECTED, STABLE, Record, Release, Verdict, images_text
 from podpin.core.signals import Finding
 
@@ -82,6 +82,8 @@ class World:
     """How many steps a new release takes by canary before it takes the workload over: none where it goes straight."""
     approved: int = 0
     """The step of the canary that a person has approved of; those before it are so as well."""
+    refused: bool = False
+    """The API server has refused what the canary is to be next."""
     pauses: frozenset[int] = frozenset()
     """The steps after which a person must approve."""
     superseded: tuple[str, ...] = ()
@@ -186,6 +188,8 @@ def _stable_wanted(world: World) -> bool:
     stable = world.stable
     if stable is None or (stable.release == world.running and world.canary is None):
         return False
+    if world.running is None and world.canary is not None:
+        return True  # the canary goes on beside it
     if world.hold is not None and is_new(world):
         # What is held back is no reason to run nothing, or to leave a rejected release where it is.
         running = world.record(world.running)
@@ -210,11 +214,14 @@ def _proven(world: World) -> bool:
 
 
 def _step_done(world: World) -> bool:
-    return world.step < world.steps and _step_proven(world)
+    return world.step < world.steps and not world.refused and _step_proven(world)
 
 
 def _canary_proven(world: World) -> bool:
-    return world.steps == 0 or (world.step >= world.steps and _step_proven(world))
+    if world.steps == 0:  # no canaries are wanted any more: the workload tries the release itself
+        wanted = world.wanted is not None and world.wanted.id == world.canary
+        return wanted and not isinstance(world.health, Blocked | Failing)
+    return world.step >= world.steps and _step_proven(world)
 
 
 def _step_proven(world: World) -> bool:
@@ -371,10 +378,11 @@ def _obey(world: World) -> World:
     """A person asks to go back: what runs is rejected by request, and the release asked for is stable anew."""
     target, request = target_of(world), world.rollback_to
     assert target is not None
-    left = world.trial
+    left = world.running if target == world.canary else world.trial
     others = [record for record in world.records.values() if record.is_stable and record.release != left]
     # Only the last of the verdicts says that the request is obeyed: after a death before it, it is obeyed once more.
-    if max(others, key=order_of).release != target:
+    newest = max(others, key=order_of, default=None)
+    if newest is None or newest.release != target:
         world = world.judge(target, world.verdict(STABLE, Finding(ASKED, "a person asked to go back to it")))
     if left is not None:
         finding, record = Finding(ASKED, f"a person asked to go back to release {target}"), world.record(left)

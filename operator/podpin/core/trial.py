@@ -45,6 +45,8 @@ def control_of(spec: Spec, seen: Observation, wanted: Release | None) -> str | N
     """
     if not _asked(spec, seen) or wanted is None or seen.workload is None or seen.canary is not None:
         return None
+    if spec.rollout.canary is not None and seen.workload.replicas:
+        return None  # its checks may well ask the canary, which is not there yet; the stable Pods are its control group
     stable, records = _stable(seen), {record.release: record for record in seen.records}
     known = records.get(wanted.id)
     if stable is None or seen.workload.release != stable or wanted.id == stable or (known and known.is_rejected):

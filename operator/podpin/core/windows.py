@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+UNFORESEEN: Final = datetime.max.replace(tzinfo=UTC)
+"""It is open without an end that can be foreseen."""
 MOST_OVERLAPS: Final = 100
 """How many closed times are followed one into the other in search of the end of them all."""
 _JUMP: Final = timedelta(hours=26)
@@ -63,9 +65,9 @@ def open_until(openings: Iterable[Opening], now: datetime) -> datetime | None:
     for _ in range(MOST_OVERLAPS):
         ends = [one for opening in openings if (one := _ends(opening, end or now)) is not None]
         if not ends:
-            break
+            return end
         end = max(ends)
-    return end
+    return UNFORESEEN
 
 
 def next_opening(openings: Iterable[Opening], now: datetime) -> datetime | None:

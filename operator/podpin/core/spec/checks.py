@@ -92,7 +92,8 @@ class PrometheusCheck(Part):
     """The address of its API without /api/v1, such as http://prometheus.monitoring.svc:9090."""
     query: Annotated[str, Field(min_length=1, max_length=2048), _KNOWN]
     """A query in PromQL that gives a number, or several. $(namespace), $(name) and $(release) are filled in. As long as
-    it gives none, the release is neither proven nor blamed."""
+    it gives none, the release is not proven, and at the progress deadline it is rejected: let a query that can have
+    nothing to tell end in `or vector(0)`."""
     least: Annotated[float | None, Field(alias="min")] = None
     """Every number must be this or more."""
     most: Annotated[float | None, Field(alias="max")] = None
