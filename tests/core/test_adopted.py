@@ -10,7 +10,7 @@ from tests.builders import REPOSITORY, START, at, digest, images, pod, record, r
 from tests.builders import pods as ready
 
 from podpin.core import adopted
-from podpin.core.decision import Apply, Judge, Unstick, Write
+from podpin.core.decision import Apply, Judge, Requests, Unstick, Write
 from podpin.core.health import is_complete
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key, Place
@@ -509,3 +509,20 @@ def test_pods_that_only_their_author_moves_are_waited_for_without_blame() -> Non
         said = decide(rollout(spec), view, moment)
         assert said.actions == ()
         assert said.status.conditions[0].reason == "HeldByStrategy"
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        pytest.param({"mode": "Manual"}, id="Manual"),
+        pytest.param({"windows": [{"cron": "0 9 * * 1", "duration": "1h"}]}, id="windows"),
+    ],
+)
+def test_adopting_puts_no_other_image_in_before_it_may(update: Json) -> None:
+    spec = wish(update=update)
+    running = seen("b", workload=there())
+    assert decide(rollout(spec), running, START).actions == ()
+    approved = rollout(spec, requests=Requests(approve=release(spec, letter="b").id))
+    assert [type(one) for one in decide(approved, running, START).actions] == [Write, Apply]
+    same = replace(running, images=seen("a").images, ran=release(spec))
+    assert Apply in [type(one) for one in decide(rollout(spec), same, START).actions], "pinning what runs may begin"

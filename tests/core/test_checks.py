@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.builders import at, images, pods, record, release_id, seen, spec, workload
+from tests.builders import at, images, pods, record, release_id, rollout, seen, spec, workload
+from tests.decisions import ready_of
 
 from podpin.core.checks import (
     Failed,
@@ -25,6 +26,7 @@ from podpin.core.health import Baking, Blocked, Failing, Health, Healthy, Terms,
 from podpin.core.names import Key
 from podpin.core.observation import Observation
 from podpin.core.release import release_of
+from podpin.core.rollout import decide
 from podpin.core.spec.checks import CheckSpec, HttpCheck, PrometheusCheck
 from podpin.core.trial import control_of, trial_of
 
@@ -207,3 +209,23 @@ def test_the_stable_release_is_checked_where_another_is_about_to_start() -> None
     assert control_of(wish, world, None) is None
     assert control_of(wish, baking(wish), wanted) is None
     assert control_of(wish, replace(world, records=(*stable, record("b", "Rejected", 2, wish=wish))), wanted) is None
+
+
+def test_before_a_canary_no_control_is_taken_for_its_checks_may_ask_the_canary_itself() -> None:
+    wish = spec(rollout={"bakeTime": "10s", "canary": {"replicas": 1}, "checks": [FRONT]})
+    world = seen(
+        "b", workload=workload("a", wish), pods=pods("a", wish=wish), records=(record("a", "Stable", wish=wish),)
+    )
+    assert control_of(wish, world, release_of(wish, images("b"))) is None
+
+
+def test_what_podpin_died_over_before_it_could_tell_of_the_control_is_not_blamed() -> None:
+    wish = spec(rollout={"progressDeadline": "60s", "bakeTime": "10s", "checks": [FRONT]})
+    tallies = {"front": Tally(Failed("HTTP 500"), 50, "HTTP 500")}
+    world = seen("b", workload=workload("b", wish), pods=pods("b", wish=wish), checks=tallies)
+    world = replace(world, records=(record("a", "Stable", wish=wish), record("b", wish=wish)))
+    done = decide(rollout(wish), world, at(40))
+    assert done.actions == ()
+    assert ready_of(done.status) == "Unknown CheckUnavailable"
+    assert done.status.candidate is not None
+    assert done.status.candidate.unfit == ("front",)

@@ -353,7 +353,10 @@ def _clocked(rollout: Rollout, trial: Observation, now: datetime) -> CandidateSt
     running = trial.workload.release if trial.workload else None
     candidate = rollout.status.candidate
     if candidate is None or candidate.release != running:
-        return CandidateStatus(release=running or "", images=(), started_at=now, clock_from=now)
+        # Where podpin died before it could say which checks had not passed before, none of them is to be blamed.
+        checks = rollout.spec.rollout.checks if isinstance(rollout.spec, Spec) else ()
+        unfit = tuple(sorted(check.name for check in checks)) or None
+        return CandidateStatus(release=running or "", images=(), started_at=now, clock_from=now, unfit=unfit)
     if candidate.paused_since is None:
         return candidate
     stood = max(now - candidate.paused_since, timedelta())
@@ -373,9 +376,6 @@ def _candidate(
     if clocked.release != world.trial or (canary and canary.since) != (clocked.canary and clocked.canary.since):
         # Each step, and the workload's turn after them, has the whole deadline to itself.
         started, unfit = now, tuple(sorted(seen.unfit)) or None
-        if trial.workload is not None and trial.workload.release == world.trial:
-            # podpin died before it could say which checks had failed before: none of them is to be blamed.
-            unfit = tuple(sorted(check.name for check in rollout.spec.rollout.checks)) or None
         if clocked.release == world.trial:
             started, unfit = clocked.started_at, clocked.unfit
         return CandidateStatus(
