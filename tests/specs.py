@@ -114,6 +114,7 @@ def full() -> Json:
     spec["rollback"] = {"enabled": False}
     spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     spec["workload"]["minReadySeconds"] = 5
+    spec["workload"]["inPlace"] = False
     spec["workload"]["selector"] = {"matchLabels": {"app": "web"}}
     pod = spec["workload"]["template"]["spec"]
     pod["containers"].append({"name": "proxy", "image": "envoy:old"})

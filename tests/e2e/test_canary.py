@@ -125,7 +125,7 @@ def test_a_deployment_that_has_the_canarys_name_already_is_left_alone(stage: Sta
     stage.assert_untouched(serving)
     assert canary_by_hand(stage)["metadata"]["uid"] == before
     stage.kubectl("delete", "deployment", "web-canary")
-    stage.annotate("retry", "now")
+    stage.look()
     stage.until_stable("1.1.0")
 
 
