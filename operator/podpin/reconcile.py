@@ -612,8 +612,8 @@ class Reconciler:
             raise
         except NameTaken as error:
             taken = report.stalled(rollout, "WorkloadConflict", str(error), self._clock())
-            known = {"requests": decision.status.requests, "images": decision.status.images}
-            await self._tell(rollout, render_status(taken.status.model_copy(update=known)), stored, taken.notices)
+            handled = {"requests": decision.status.requests, "images": decision.status.images}
+            await self._tell(rollout, render_status(taken.status.model_copy(update=handled)), stored, taken.notices)
             raise Unavailable(str(error), retry_after=TAKEN_SECONDS) from error
         except Denied as error:
             denial = report.denied(rollout, str(error), self._clock())
