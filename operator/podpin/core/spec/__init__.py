@@ -22,7 +22,7 @@ from podpin.core.reference import ReferenceInvalid, parse_reference, parse_repos
 from podpin.core.schema import DURATION_CEL, Keyed, Part, Rule
 from podpin.core.spec.images import MAX_IMAGES, ImageSpec
 from podpin.core.spec.registry import RegistrySpec
-from podpin.core.spec.target import TargetRef
+from podpin.core.spec.target import IN_ITS_GROUP, TargetRef
 from podpin.core.spec.trial import RollbackSpec, RolloutSpec
 from podpin.core.spec.update import MAX_DEPENDENCIES, DependencySpec, UpdateSpec
 from podpin.core.spec.workload import WorkloadSpec
@@ -52,7 +52,10 @@ class Spec(Part):
     own: Annotated[WorkloadSpec | None, Field(alias="workload")] = None
     """The workload that podpin makes and owns. Either this or targetRef."""
     target_ref: (
-        Annotated[TargetRef, Rule("self == oldSelf", "targetRef cannot be changed: make a new ImageRollout")] | None
+        Annotated[
+            TargetRef, IN_ITS_GROUP, Rule("self == oldSelf", "targetRef cannot be changed: make a new ImageRollout")
+        ]
+        | None
     ) = None
     """A workload that exists already and stays its author's: podpin owns the images of the named containers, and no
     other field. Either this or workload."""

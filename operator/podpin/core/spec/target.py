@@ -6,7 +6,7 @@ and life stay with whoever made it.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Final, Literal
 
 from podpin.core.schema import Part, Rule
 from podpin.core.spec.grammars import DnsSubdomain
@@ -22,10 +22,9 @@ class TargetRef(Part):
     name: DnsSubdomain
     """The name of the workload."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "(self.kind == 'CronJob') == (self.apiVersion == 'batch/v1')",
-            "apiVersion is batch/v1 for a CronJob and apps/v1 for every other kind",
-            lambda target: (target.kind == "CronJob") == (target.api_version == "batch/v1"),
-        ),
-    )
+
+IN_ITS_GROUP: Final = Rule(
+    "(self.kind == 'CronJob') == (self.apiVersion == 'batch/v1')",
+    "apiVersion is batch/v1 for a CronJob and apps/v1 for every other kind",
+    lambda target: (target.kind == "CronJob") == (target.api_version == "batch/v1"),
+)
