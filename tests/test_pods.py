@@ -376,14 +376,15 @@ def restarted(world: World, **how: Any) -> None:
         new = {
             **part,
             "restartCount": part["restartCount"] + 1,
+            "imageID": raw["spec"]["containers"][0]["image"],
             "state": {"running": {"startedAt": since}},
             "lastState": ended,
             "seen": noted,
             **how,
         }
         ready = {"type": "Ready", "status": "True" if new["ready"] else "False", "lastTransitionTime": since}
-        status = {**raw["status"], "conditions": [ready], "containerStatuses": [new]}
-        world.own[name] = world._stamped({**raw, "status": status})
+        told = {"observedGeneration": raw["metadata"]["generation"], "conditions": [ready], "containerStatuses": [new]}
+        world.own[name] = world._stamped({**raw, "status": {**raw["status"], **told}})
 
 
 async def test_in_place_patches_one_pod_after_another_and_makes_none() -> None:

@@ -380,7 +380,8 @@ class World:
         if name in self.own:
             there = pod_of(self.own[name])
             return there is not None and there.owner == uid
-        metadata = {**manifest["metadata"], "uid": f"u{self._version}", "creationTimestamp": write_time(self.now)}
+        made = {"uid": f"u{self._version}", "creationTimestamp": write_time(self.now), "generation": 1}
+        metadata = {**manifest["metadata"], **made}
         self.own[name] = self._stamped({**copy.deepcopy(dict(manifest)), "metadata": metadata, "status": {}})
         self._wrote_pod(f"create {name}", before)
         return True
@@ -408,9 +409,10 @@ class World:
         raw, pins = copy.deepcopy(self.own[action.name]), dict(action.images)
         for part in raw["spec"]["containers"]:
             part["image"] = pins.get(part["name"], part["image"])
-        metadata, statuses = raw["metadata"], raw["status"].get("containerStatuses", ())
+        metadata = raw["metadata"]
+        noted = {ANNOTATION_PATCHED: note(action.at, pins, self.own[action.name]), ANNOTATION_RETRIED: action.retried}
         metadata["labels"][LABEL_RELEASE] = action.id
-        noted = {ANNOTATION_PATCHED: note(action.at, pins, statuses), ANNOTATION_RETRIED: action.retried}
+        metadata["generation"] += 1
         kept = {**metadata.get("annotations", {}), **noted}
         metadata["annotations"] = {name: value for name, value in kept.items() if value is not None}
         self.own[action.name] = self._stamped(raw)
@@ -428,7 +430,7 @@ class World:
         """All Pods of podpin's own, or those of a release, run and are ready since now."""
         for name, raw in self.own.items():
             if release in (None, raw["metadata"]["labels"][LABEL_RELEASE]) and not _is_ready(raw):
-                self.own[name] = self._stamped({**raw, "status": _running(write_time(self.now))})
+                self.own[name] = self._stamped({**raw, "status": running(raw, write_time(self.now))})
 
     def own_crash(self, release: str) -> None:
         """All Pods of a release that podpin has made crash again and again."""
@@ -582,16 +584,24 @@ def _is_ready(raw: Json) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in raw["status"].get("conditions", ()))
 
 
-def _running(since: str) -> Json:
+def running(raw: Json, since: str) -> Json:
+    """The status of a Pod whose container runs as its spec has it."""
     part = {
         "name": "app",
         "ready": True,
         "restartCount": 0,
         "containerID": "c0",
+        "imageID": raw["spec"]["containers"][0]["image"],
         "state": {"running": {"startedAt": since}},
     }
     conditions = [{"type": kind, "status": "True", "lastTransitionTime": since} for kind in ("PodScheduled", "Ready")]
-    return {"phase": "Running", "conditions": conditions, "containerStatuses": [part]}
+    generation = raw["metadata"].get("generation", 0)
+    return {
+        "phase": "Running",
+        "observedGeneration": generation,
+        "conditions": conditions,
+        "containerStatuses": [part],
+    }
 
 
 def later(world: World, seconds: float) -> None:

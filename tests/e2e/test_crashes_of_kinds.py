@@ -46,13 +46,7 @@ WAYS: Final = {
 EVERY: Final = tuple(Shot(number, "after") for number in range(1, 16))
 ROWS: Final = [
     *(
-        pytest.param(
-            name,
-            (Shot(number, moment),),
-            id=f"{name}-{number}-{moment}",
-            # After a death a Pod whose containers have not stopped yet can pass for one that was updated.
-            marks=[pytest.mark.xfail(strict=False)] if name == "Pods in place" else [],
-        )
+        pytest.param(name, (Shot(number, moment),), id=f"{name}-{number}-{moment}")
         for name, way in WAYS.items()
         for number in range(1, way.fewest + 1)
         for moment in ("before", "after")

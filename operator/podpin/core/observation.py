@@ -282,8 +282,7 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
             *(_container(one, written, init=False) for one in _list(status, "containerStatuses")),
         ),
     )
-    patched = _text(_get(metadata, "annotations"), names.ANNOTATION_PATCHED) if ours else ""
-    return in_place.as_new(pod, patched, _list(status, "containerStatuses")) if patched else pod
+    return in_place.as_new(pod, raw) if ours else pod
 
 
 def _controller(metadata: Mapping[str, Any]) -> str | None:

@@ -700,8 +700,10 @@ async def test_an_orphan_is_adopted_by_a_rollout_that_is_there_still(server: Api
 
 
 async def test_a_pod_is_given_other_images_as_it_was_read_a_moment_ago(server: ApiServer, cluster: Cluster) -> None:
-    statuses = [{"name": "app", "restartCount": 4, "containerID": "c"}]
-    server.on("GET", f"{PODS}/web-x-0", Reply(body={**live_pod(9), "status": {"containerStatuses": statuses}}))
+    statuses = [{"name": "app", "restartCount": 4, "containerID": "c", "imageID": "x@y"}]
+    server.on(
+        "GET", f"{PODS}/web-x-0", Reply(body={**live_pod(9, generation=3), "status": {"containerStatuses": statuses}})
+    )
     server.on("PATCH", f"{PODS}/web-x-0", Reply(body=live_pod(10)))
     await cluster.patch_pod(WEB, PatchPod("web-x-0", "p1", "b", images("b"), None, NOON))
     assert server.last.headers["Content-Type"] == STRATEGIC
@@ -709,6 +711,8 @@ async def test_a_pod_is_given_other_images_as_it_was_read_a_moment_ago(server: A
     assert sent["spec"] == {"containers": [{"name": "app", "image": images("b")[0][1]}]}
     assert sent["metadata"]["resourceVersion"] == "9"
     assert sent["metadata"]["labels"] == {"podpin.dev/release": "b"}
-    assert json.loads(sent["metadata"]["annotations"]["podpin.dev/patched"])["restarts"] == {"app": 4}
+    noted = json.loads(sent["metadata"]["annotations"]["podpin.dev/patched"])
+    assert noted["containers"] == {"app": {"restarts": 4, "image": "x@y", "settled": True}}
+    assert noted["generation"] == 4
     with pytest.raises(Conflict):
         await cluster.patch_pod(WEB, PatchPod("web-x-0", "another", "b", images("b"), None, NOON))

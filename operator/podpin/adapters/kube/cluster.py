@@ -444,7 +444,7 @@ class Cluster:
         return None
 
     async def patch_pod(self, key: Key, action: PatchPod) -> None:
-        """Change the images of a running Pod, and note on it how often its containers had been restarted by then.
+        """Change the images of a running Pod, and note on it what was known of its containers by then.
 
         It is read first, so that the note is exact, and Conflict is raised where it has moved on since.
         """
@@ -452,8 +452,7 @@ class Cluster:
         live = await self.api.request("GET", path)
         if live["metadata"]["uid"] != action.uid:
             raise Conflict(f"Pod {action.name} is another one by now.")
-        statuses = (live.get("status") or {}).get("containerStatuses") or ()
-        noted = in_place.note(action.at, [container for container, _ in action.images], statuses)
+        noted = in_place.note(action.at, [container for container, _ in action.images], live)
         body = {
             "metadata": {
                 "resourceVersion": live["metadata"]["resourceVersion"],
