@@ -124,7 +124,7 @@ def test_a_source_without_signatures_is_what_it_was_before_there_were_any() -> N
 # --- records
 
 
-@pytest.mark.parametrize("verdict", [None, VERDICT, Verdict("Stable", 1, "RolledOut", "ünï", NOON, NOON)])
+@pytest.mark.parametrize("verdict", [None, VERDICT, Verdict("Stable", 1, "RolledOut", "ünï", NOON, NOON, "retry=x")])
 @pytest.mark.parametrize("request_", [None, "1:retry=now"])
 def test_a_record_is_read_back_as_it_was_written(verdict: Verdict | None, request_: str | None) -> None:
     release, written = record(verdict, request_)

@@ -248,6 +248,24 @@ def test_a_candidate_that_gave_way_stands_in_history() -> None:
     assert (status.history[0].release, status.history[0].result) == (release_id("b"), "Superseded")
 
 
+@pytest.mark.parametrize(
+    ("world", "requests", "told"),
+    [
+        (seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), Requests(), [("b", None)]),
+        (seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b", request="1:retry=anna: 2nd try"))), Requests(retry="anna: 2nd try"), [("b", "retry=anna: 2nd try")]),
+        (seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), Requests(approve=release_id("b")), [("b", f"approve={release_id('b')}")]),
+        (seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("b"))), Requests(approve=release_id("a")), [("b", None)]),
+        (seen("b", workload=workload("b"), pods=pods("b"), records=(record("a", "Stable"), record("c", "Stable", 2), record("b", "Stable", 3))), Requests(rollback_to=release_id("a")), [("b", f"rollback-to={release_id('a')}"), ("a", f"rollback-to={release_id('a')}")]),
+        (seen("b", workload=workload("b", ready=False), pods=SICK, records=(record("a", "Stable", request="1:retry=x"), record("b"))), Requests(), [("b", None)]),
+    ],
+    ids=["by podpin itself", "tried again", "approved of", "another was approved of", "gone back by request", "gone back from"],
+)  # fmt: skip
+def test_history_has_who_asked_for_it(world: Observation, requests: Requests, told: Any) -> None:
+    status = decision(rollout(requests=requests), world, 60).status
+    new = [(entry.release, entry.asked) for entry in status.history if entry.ended_at == at(60)]
+    assert sorted(new) == sorted((release_id(letter), asked) for letter, asked in told)
+
+
 def test_a_workload_that_was_refused_is_not_sent_again() -> None:
     world = seen("b", workload=workload("a"), pods=pods("a"), records=(record("a", "Stable"),))
     first = decision(rollout(), world)

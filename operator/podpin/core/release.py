@@ -96,6 +96,8 @@ class Verdict:
     message: str
     started: datetime
     at: datetime
+    asked: str | None = None
+    """The request by which a person brought it about, as `kind=value`; None where podpin did it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def annotations_of(record: Record) -> dict[str, str | None]:
                 "message": verdict.message,
                 "started": write_time(verdict.started),
                 "at": write_time(verdict.at),
+                **({"asked": verdict.asked} if verdict.asked else {}),
             },
             sort_keys=True,
         ),
@@ -231,6 +234,7 @@ def _verdict_of(raw: Mapping[str, Any]) -> Verdict:
         message=str(raw.get("message", "")),
         started=started or at,
         at=at,
+        asked=str(raw["asked"]) if raw.get("asked") else None,
     )
 
 

@@ -404,6 +404,7 @@ def _history(old: Status, settled: Settled, now: datetime) -> tuple[HistoryEntry
                     result=verdict.result,
                     reason=verdict.reason,
                     message=verdict.message,
+                    asked=verdict.asked,
                     started_at=verdict.started,
                     ended_at=verdict.at,
                 )

@@ -101,6 +101,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         step=step,
         steps=len(steps_of(rollout.spec)) if canary or _has_room(seen) else 0,
         pauses=frozenset(nth for nth, step in enumerate(steps_of(rollout.spec), 1) if step.pause),
+        approval=rollout.requests.approve,
         approved=_approved_step(rollout, canary),
         refused=_next_is_refused(rollout.spec, canary, step, records, seen, _refused(refusal)),
     )

@@ -46,6 +46,7 @@ def _rfc3339(at: datetime) -> str:
 Time = Annotated[AwareDatetime, AfterValidator(_to_second), PlainSerializer(_rfc3339)]
 MicroTime = Annotated[AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_rfc3339)]
 Message = Annotated[str, Cut(1024)]
+Asked = Annotated[str, Cut(256)]
 Release = Annotated[str, Field(max_length=63)]
 
 
@@ -176,6 +177,8 @@ class HistoryEntry(Part):
     """Why, in one word."""
     message: Message | None = None
     """Why, in a sentence."""
+    asked: Asked | None = None
+    """The request by which a person brought it about, such as retry=…; absent where podpin did it by itself."""
     started_at: Time
     """When it was first rolled out."""
     ended_at: Time

@@ -30,6 +30,8 @@ from podpin.core.signals import Finding
 
 ASKED: Final = "RollbackRequested"
 """The reason of the verdicts that a person's request to go back gives."""
+LONGEST_ASKED: Final = 256
+"""How many characters of a request are kept with the verdict that it brought about."""
 
 
 class State(StrEnum):
@@ -80,6 +82,8 @@ class World:
     """Which step the canary takes, from 1."""
     steps: int = 0
     """How many steps a new release takes by canary before it takes the workload over: none where it goes straight."""
+    approval: str | None = None
+    """What the annotation approves of: a release, or a step of its canary as in `RELEASE/1`."""
     approved: int = 0
     """The step of the canary that a person has approved of; those before it are so as well."""
     refused: bool = False
@@ -112,9 +116,13 @@ class World:
         return replace(self, records={**self.records, record.release: record}, written=written)
 
     def judge(self, release: str, verdict: Verdict | None, request: str | None = None) -> World:
-        """The same world with a verdict on a release."""
+        """The same world with a verdict on a release; it says who asked for the trial that it ends, if one did."""
         record = self.records.get(release)
-        return self if record is None else self.with_record(record.judged(verdict, request))
+        if record is None:
+            return self
+        if verdict is not None:
+            verdict = replace(verdict, asked=_asked(self, record, verdict))
+        return self.with_record(record.judged(verdict, request))
 
     def verdict(self, result: Literal["Stable", "Rejected"], finding: Finding) -> Verdict:
         """The newest verdict of this rollout."""
@@ -124,6 +132,19 @@ class World:
     def say(self, notice: Notice) -> World:
         """The same world with something to announce."""
         return replace(self, notices=(*self.notices, notice))
+
+
+def _asked(world: World, record: Record, verdict: Verdict) -> str | None:
+    """The request, without its count, by which a person brought the verdict about."""
+    if verdict.reason == ASKED:
+        token = world.rollback_to
+    elif record.verdict is not None:  # it had been tried before: podpin goes back to it by itself
+        return None
+    elif world.approval is not None and world.approval.partition("/")[0] == record.release:
+        return f"approve={world.approval}"
+    else:
+        token = record.retried
+    return token.partition(":")[2][:LONGEST_ASKED] if token else None
 
 
 def order_of(record: Record) -> int:
