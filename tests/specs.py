@@ -477,8 +477,9 @@ BAD: Final[tuple[Bad, ...]] = (
     # workload
     Bad("neither a workload nor a target", lambda spec: spec.pop("workload"), "spec", _EITHER),
     Bad("a workload and a target", lambda spec: spec.update(targetRef=_TARGET), "spec", _EITHER),
-    Bad("a canary beside a target", lambda spec: (_target()(spec), spec.update(rollout={"canary": {"replicas": 1}})),
-        "spec", "rollout.canary needs workload: beside the workload of targetRef podpin makes no Pods"),
+    Bad("a canary beside a StatefulSet",
+        lambda spec: (_target(kind="StatefulSet")(spec), spec.update(rollout={"canary": {"replicas": 1}})), "spec",
+        "rollout.canary needs workload, or the targetRef of a Deployment: beside another kind podpin makes no Pods"),
     Bad("a target of a kind that podpin does not know", _target(kind="ReplicaSet"), "spec.targetRef.kind",
         "supported values: ", operator="input should be 'Deployment', "),
     Bad("a CronJob in the wrong group", _target(kind="CronJob"), "spec.targetRef",

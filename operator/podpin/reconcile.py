@@ -61,7 +61,7 @@ from podpin.core.standing import CHECK_FAILED
 from podpin.core.status import PinnedImage, Status, parse_status, render_status
 from podpin.core.times import read_time
 from podpin.core.trial import Trial, control_of, trial_of
-from podpin.core.workload import BUILDERS, canary, owner_reference
+from podpin.core.workload import BUILDERS, canary, owner_reference, pod_template
 from podpin.core.workload import pod as pod_manifest
 from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
@@ -737,7 +737,16 @@ class Reconciler:
                 f"a Deployment named {name} exists and is not this rollout's, so there can be no canary: rename the "
                 "rollout, delete that Deployment, or take rollout.canary out of the spec"
             )
-        manifest = canary(key, owner_reference(key.name, rollout.uid), rollout.spec.workload, release, action)
+        owner = owner_reference(key.name, rollout.uid)
+        if rollout.spec.target_ref is None:
+            template, ready_seconds = pod_template(key.name, release), rollout.spec.workload.min_ready_seconds
+        else:
+            target = await self._cluster.live_workload(key, rollout.spec.place(key.name))
+            if target is None:
+                raise NotFound(f"The {rollout.spec.place(key.name)} is gone, so there is nothing to have a canary of.")
+            template = adopted.template_of(key, rollout.spec, target, release)
+            ready_seconds = target["spec"].get("minReadySeconds") or 0
+        manifest = canary(key, owner, template, ready_seconds, action)
         try:
             await self._cluster.apply(key, manifest, action.uid)
         except Invalid as error:

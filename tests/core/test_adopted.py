@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -199,6 +200,22 @@ def test_a_release_that_is_tried_again_gets_new_pods() -> None:
     applied = adopted.pins_of(WEB, wish(), there(), made, "i")
     assert applied["spec"]["template"]["metadata"]["annotations"] == {"podpin.dev/retried": "1:retry=x"}
     assert adopted.intent_of(PLACE, "r", made.images) != adopted.intent_of(PLACE, "r", made.images, "1:retry=x")
+
+
+def test_a_canary_has_the_authors_pods_with_the_images_of_its_release() -> None:
+    body = live(
+        spec__template__metadata={"creationTimestamp": None, "labels": {"app": "web"}, "annotations": {"a": "b"}}
+    )
+    before = copy.deepcopy(body)
+    made = release(named("app", "setup"), "app", "setup")
+    template = adopted.template_of(WEB, named("app", "setup"), body, made)
+    pod = before["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = pod["initContainers"][0]["image"] = dict(made.images)["app"]
+    labels = {"app": "web", "podpin.dev/rollout": "web", "podpin.dev/release": made.id}
+    assert template == {"metadata": {"labels": labels, "annotations": {"a": "b"}}, "spec": pod}
+    assert body["spec"]["template"]["spec"]["containers"][0]["image"] == f"{REPOSITORY}:1.0.0", "what was seen stays"
+    again = adopted.template_of(WEB, wish(), body, replace(release(wish()), retried="1:retry=x"))
+    assert again["metadata"]["annotations"] == {"a": "b", "podpin.dev/retried": "1:retry=x"}
 
 
 @pytest.mark.parametrize(

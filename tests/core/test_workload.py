@@ -185,16 +185,14 @@ def test_a_canary_is_the_workload_with_few_pods_and_labels_of_its_own() -> None:
     case = read(GOLDEN / "whole.yaml")
     wish = parse_spec(case["spec"])
     release = release_of(wish, tuple(case["images"].items()))
-    made = canary(WEB, OWNER, wish.workload, release, ApplyCanary(release.id, release, "i1", None, 2, 3))
+    apply = ApplyCanary(release.id, release, "i1", None, 2, 3)
+    made = canary(WEB, OWNER, pod_template("web", release), wish.workload.min_ready_seconds, apply)
     usual = deployment(WEB, OWNER, wish.workload, release, "i1")
     track = {"podpin.dev/track": "canary"}
     usual["metadata"]["name"] = "web-canary"
     usual["metadata"]["annotations"]["podpin.dev/step"] = "2/3"
-    for labels in (
-        usual["metadata"]["labels"],
-        usual["spec"]["selector"]["matchLabels"],
-        usual["spec"]["template"]["metadata"]["labels"],
-    ):
+    for labels in (usual["metadata"]["labels"], usual["spec"]["template"]["metadata"]["labels"]):
         labels.update(track)
+    usual["spec"]["selector"]["matchLabels"] = {"podpin.dev/rollout": "web", **track}
     usual["spec"] |= {"replicas": 3, "strategy": {"type": "Recreate"}}
     assert made == usual

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.stage import stays
+from tests.e2e.test_adoption import adopting, workload
 
 if TYPE_CHECKING:
     from tests.cluster.application import Kind
@@ -87,6 +88,32 @@ def test_a_bad_version_goes_with_its_canary_and_the_workload_was_never_touched(
     wrote = [f"{one.verb} {one.resource}" for one in stage.writes(begun)]
     assert wrote.count("delete deployments") == 1
     assert len(wrote) <= 7, f"record, canary, status, verdict, removal, status, and one for what was learned: {wrote}"
+
+
+def test_a_canary_stands_beside_an_adopted_deployment_as_its_author_has_it(stage: Stage) -> None:
+    stage.push("1.0.0")
+    stage.apply(workload(stage, "1.0.0"))
+    stage.kubectl("rollout", "status", "deployment/front", "--timeout=60s")
+    wish = adopting(stage)
+    wish["spec"]["rollout"] |= {"canary": {"replicas": 1, "bakeTime": "2s"}, "progressDeadline": "20s"}
+    stage.apply(wish)
+    stage.until_stable("1.0.0")
+    generation, serving = stage.deployment("front")["metadata"]["generation"], stage.serving()
+    stage.push("1.1.0", "missing_binary")
+    stage.look()
+    stage.until_says("RolledBack", ":1.1.0@")
+    assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "CannotStart"}
+    stage.until(lambda: not canary(stage) and not few(stage), "the canary to be gone")
+    stage.assert_untouched(serving)
+    assert stage.deployment("front")["metadata"]["generation"] == generation
+    stage.push("1.2.0")
+    stage.look()
+    (pod,) = stage.until(lambda: few(stage).values(), "the canary's Pod")
+    assert pod["metadata"]["labels"]["app"] == "front", "it stands behind the Services of the others"
+    assert pod["spec"]["containers"][0]["env"] == [{"name": "A", "value": "1"}]
+    stage.until_stable("1.2.0")
+    stage.until(lambda: not canary(stage) and not few(stage), "the canary to be gone")
+    stage.assert_pinned()
 
 
 def test_scaling_the_workload_disturbs_no_canary_and_a_canary_no_scaling(stage: Stage) -> None:

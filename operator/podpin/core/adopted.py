@@ -10,6 +10,7 @@ workload's own controller, and is none of podpin's releases.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import timedelta
@@ -121,6 +122,27 @@ def pins_of(key: Key, spec: Spec, workload: Workload, release: Release, intent: 
         },
         **shape.around(template),
     }
+
+
+def template_of(key: Key, spec: Spec, live: Mapping[str, Any], release: Release) -> dict[str, Any]:
+    """A workload's Pods as its author has them now, with a release's images and podpin's labels."""
+    template = copy.deepcopy(dict(KINDS[spec.place(key.name).kind].template_of(live)))
+    pins, metadata = dict(release.images), mapping(template.get("metadata"))
+    named = {image.container for image in spec.images} & pins.keys()
+    for field in _FIELDS:
+        for container in template["spec"].get(field) or ():
+            if container.get("name") in named:
+                container["image"] = pins[container["name"]]
+    annotations = {**mapping(metadata.get("annotations")), names.ANNOTATION_RETRIED: release.retried}
+    template["metadata"] = {
+        "labels": {
+            **mapping(metadata.get("labels")),
+            names.LABEL_ROLLOUT: key.name,
+            names.LABEL_RELEASE: release.id,
+        },
+        "annotations": {name: value for name, value in annotations.items() if value is not None},
+    }
+    return template
 
 
 def lacking(kind: str, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[str, ...]:

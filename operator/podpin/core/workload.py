@@ -86,21 +86,37 @@ def deployment(
 def canary(
     key: names.Key,
     owner: Mapping[str, Any],
-    spec: WorkloadSpec,
-    release: Release,
+    template: Mapping[str, Any],
+    ready_seconds: int,
     apply: ApplyCanary,
 ) -> dict[str, Any]:
-    """The Deployment of a canary: the release's Pods as the workload would have them, few, and with a label more."""
-    body = deployment(key, owner, spec, release, apply.intent)
+    """The Deployment of a canary: Pods as the workload would have them, by this template, few, and with a label more.
+
+    They count as available when they have been ready for `ready_seconds`, like the workload's.
+    """
     mark = {names.LABEL_TRACK: names.CANARY}
-    body["metadata"]["name"] = names.canary_name(key.name)
-    body["metadata"]["annotations"][names.ANNOTATION_STEP] = f"{apply.step}/{apply.replicas}"
-    body["metadata"]["labels"].update(mark)
-    body["spec"]["selector"]["matchLabels"].update(mark)
-    body["spec"]["template"]["metadata"]["labels"].update(mark)
-    body["spec"]["strategy"] = {"type": "Recreate"}
-    body["spec"]["replicas"] = apply.replicas
-    return body
+    metadata = template["metadata"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": names.canary_name(key.name),
+            "namespace": key.namespace,
+            "labels": {names.LABEL_ROLLOUT: key.name, names.LABEL_MANAGED_BY: names.FIELD_MANAGER, **mark},
+            "annotations": {
+                names.ANNOTATION_INTENT: apply.intent,
+                names.ANNOTATION_STEP: f"{apply.step}/{apply.replicas}",
+            },
+            "ownerReferences": [dict(owner)],
+        },
+        "spec": {
+            "replicas": apply.replicas,
+            "selector": {"matchLabels": {names.LABEL_ROLLOUT: key.name, **mark}},
+            "strategy": {"type": "Recreate"},
+            "template": {**template, "metadata": {**metadata, "labels": {**metadata["labels"], **mark}}},
+            **({"minReadySeconds": ready_seconds} if ready_seconds else {}),
+        },
+    }
 
 
 def pod(key: names.Key, owner: Mapping[str, Any], release: Release, name: str | None) -> dict[str, Any]:

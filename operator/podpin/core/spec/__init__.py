@@ -67,9 +67,9 @@ class Spec(Part):
             lambda spec: (spec.own is None) != (spec.target_ref is None),
         ),
         Rule(
-            "!has(self.targetRef) || !has(self.rollout.canary)",
-            "rollout.canary needs workload: beside the workload of targetRef podpin makes no Pods",
-            lambda spec: spec.target_ref is None or spec.rollout.canary is None,
+            "!has(self.targetRef) || !has(self.rollout.canary) || self.targetRef.kind == 'Deployment'",
+            "rollout.canary needs workload, or the targetRef of a Deployment: beside another kind podpin makes no Pods",
+            lambda spec: spec.target_ref is None or spec.rollout.canary is None or spec.target_ref.kind == "Deployment",
         ),
         Rule(
             "has(self.targetRef) == has(oldSelf.targetRef)",
