@@ -12,7 +12,7 @@ from podpin.core.names import LABEL_RELEASE
 from podpin.core.release import record_of
 from podpin.core.times import write_time
 from podpin.errors import Denied, Invalid, PodpinError, Unavailable
-from tests.builders import UID, at, raw_spec, release_id, spec
+from tests.builders import UID, at, images, raw_spec, release_id, spec
 from tests.world import Crash, Podpin, World, later, texts
 
 if TYPE_CHECKING:
@@ -194,6 +194,31 @@ async def test_a_quota_is_told_and_waited_for_and_tried_ever_more_seldom() -> No
     assert podpin.ready == ("Unknown", "Progressing")
 
 
+@pytest.mark.parametrize("forbidden", ["creations", "evictions"])
+async def test_what_is_refused_is_tried_again_by_itself_for_ever_in_a_world_where_nothing_else_happens(
+    forbidden: str,
+) -> None:
+    world, podpin = await proven()
+    world.push("b")
+    if forbidden == "creations":
+        world.refused["create_pod"] = Denied('pods "web-x" is forbidden: exceeded quota: small')
+        await podpin.settle()
+    else:
+        world.budget = "Cannot evict pod as it would violate the pod's disruption budget."
+        await podpin.settle()
+        later(world, 2)
+        world.own_ready()
+        await podpin.settle()
+    wait, asks = await podpin.look(), "create_pod" if forbidden == "creations" else "evict_pod"
+    for _ in range(12):
+        assert wait is not None, "it would never be tried again"
+        assert timedelta(0) < wait <= timedelta(seconds=60)
+        before = world.asked[asks]
+        later(world, wait.total_seconds())
+        wait = await podpin.look()
+        assert world.asked[asks] == before + 1
+
+
 async def test_an_eviction_that_a_budget_forbids_is_told_and_does_not_count_against_the_release() -> None:
     world, podpin = await proven()
     world.budget = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -237,6 +262,37 @@ async def test_while_suspended_lost_pods_are_replaced_and_nothing_else_is_done()
     world.writes.clear()
     del world.own[f"web-{A}-1"]
     assert [write for write in await podpin.settle() if write != "status"] == [f"create web-{A}-1"]
+
+
+async def test_while_the_spec_cannot_be_used_lost_pods_are_replaced_and_replicas_kept_to() -> None:
+    world, podpin = await proven()
+    world.push("b")
+    broken = wish(replicas=3)
+    broken["images"][0]["policy"] = {"semver": {"range": "not a range"}}
+    world.apply(broken)
+    await podpin.settle()
+    assert podpin.ready == ("False", "InvalidPolicy")
+    assert names_of(world, A) == [f"web-{A}-{nth}" for nth in range(3)]
+    later(world, 3)
+    await podpin.settle()
+    world.writes.clear()
+    del world.own[f"web-{A}-1"]
+    assert await podpin.settle() == [f"create web-{A}-1"]
+    assert await podpin.settle() == []
+    assert {raw["spec"]["containers"][0]["image"] for raw in world.own.values()} == {dict(images("a"))["app"]}
+    world.apply(wish(replicas=3))
+    await podpin.settle()
+    assert len(names_of(world, B)) == 1, "once the spec can be used again, so is the newer version"
+
+
+async def test_while_the_first_spec_cannot_be_used_there_are_no_pods() -> None:
+    world, podpin = fresh()
+    broken = wish()
+    broken["images"][0]["policy"] = {"semver": {"range": "not a range"}}
+    world.apply(broken)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "InvalidPolicy")
+    assert await podpin.settle() == []
 
 
 async def test_an_image_that_somebody_changed_by_hand_is_replaced() -> None:

@@ -59,6 +59,11 @@ class Crew:
     unsure: bool = False
     """It is not known what has become of a write: the Pods must be read anew."""
 
+    def again_at(self, now: datetime) -> datetime | None:
+        """When what was refused is to be tried again: no news from the cluster need come by then."""
+        waits = (self.hindrance.create_from, self.hindrance.remove_from)
+        return min((at for at in waits if at is not None and at > now), default=None)
+
     async def work(
         self,
         pods: Pods,

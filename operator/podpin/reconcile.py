@@ -274,13 +274,14 @@ class Reconciler:
         if body["metadata"].get("deletionTimestamp"):
             return None
         rollout = rollout_of(body)
-        if self._cluster.blind(key, rollout.spec.kind if isinstance(rollout.spec, Spec) else "Deployment"):
+        readable = _readable(rollout)
+        if self._cluster.blind(key, readable.kind if readable is not None else "Deployment"):
             # The mirror says so in the log and to the readiness probe; what is seen now is no ground to decide on.
             return BLIND
         memory = self._memories.setdefault(key, Memory())
-        if memory.crew.unsure and isinstance(rollout.spec, Spec):
+        if memory.crew.unsure and readable is not None:
             # A write to a Pod has got no answer: a watch that lags behind would have the same done twice.
-            await self._cluster.refresh(key, rollout.spec.place(key.name))
+            await self._cluster.refresh(key, readable.place(key.name))
             memory.crew.unsure = False
         seen, recheck = await self._look(rollout)
         now = self._clock()
@@ -295,9 +296,8 @@ class Reconciler:
         if memory.again:
             memory.again = False
             return timedelta(0)
-        waits = [moment - now for moment in (decision.recheck_at, memory.ripe) if moment is not None] + (
-            [recheck] if recheck else []
-        )
+        moments = (decision.recheck_at, memory.ripe, memory.crew.again_at(now))
+        waits = [moment - now for moment in moments if moment is not None] + ([recheck] if recheck else [])
         return max(min(waits), timedelta(0)) if waits else None
 
     async def confess(self, key: Key) -> None:
@@ -318,7 +318,11 @@ class Reconciler:
             self._checks.forget(key)
             self._poller.forget(key)
             self._rollouts.follow(key, ())
-            return Observation(records=self._cluster.records(key)), None
+            seen = Observation(records=self._cluster.records(key))
+            if spec.spec is not None and spec.spec.kind == podset.KIND:
+                seen = replace(seen, pods=self._cluster.pods(key), hindrance=memory.crew.hindrance)
+                seen = podset.observed(rollout, spec.spec, seen, now)
+            return seen, None
         place, template = spec.place(key.name), spec.template
         found: Workload | None = None
         if spec.target_ref is not None:
@@ -664,10 +668,11 @@ class Reconciler:
         finally:
             for task in fetching:
                 task.cancel()
-        if isinstance(rollout.spec, Spec) and rollout.spec.kind == podset.KIND:
+        spec = _readable(rollout)
+        if spec is not None and spec.kind == podset.KIND:
             await self._work(rollout, seen, work)
             marked = replace(seen, records=self._cluster.records(key))
-            seen = podset.observed(rollout, rollout.spec, marked, self._clock())
+            seen = podset.observed(rollout, spec, marked, self._clock())
         there = seen.workload
         ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
         if applied is None and there is not None and ours and not there.drifted:
@@ -797,7 +802,8 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
     spec: Spec | Problem
     try:
         spec = parse_spec(body.get("spec") or {})
-        spec = problem_of(spec) or spec
+        if (problem := problem_of(spec)) is not None:
+            spec = replace(problem, spec=spec)
     except SpecInvalid as error:
         spec = Problem("InvalidSpec", str(error))
     return Rollout(
@@ -815,6 +821,11 @@ def rollout_of(body: Mapping[str, Any]) -> Rollout:
         paused=annotations.get(names.PAUSE),
         created=read_time(metadata.get("creationTimestamp")),
     )
+
+
+def _readable(rollout: Rollout) -> Spec | None:
+    """The spec, if it can be read at all, whatever is wrong with it."""
+    return rollout.spec.spec if isinstance(rollout.spec, Problem) else rollout.spec
 
 
 def _place(rollout: Rollout) -> Place:

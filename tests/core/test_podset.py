@@ -132,8 +132,13 @@ ROWS = [
     # back
     Row("deletes the bad Pods at once, whatever a budget says", (*some("a", 2), one("b", 0, ready=False)), ["delete b0"], BACK, {}, "b", hindrance=Hindrance(not_removed="budget", remove_from=at(200))),
     Row("makes the missing ones in the same breath", (one("a", 0), *some("b", 2, ready=False)), ["delete b0", "delete b1", "create a 1"], BACK, {}, "b"),
-    Row("keeps a bad Pod that serves until it can be spared", some("b", 2), ["create a 0"], BACK, {}, "b"),
-    Row("and lets it go then, without asking", (one("a", 0), *some("b", 2)), ["delete b0"], BACK, {}, "b"),
+    Row("makes all the Pods to go back to at once, though the bad ones serve", some("b", 4), [f"create a {nth}" for nth in range(4)], BACK, {"replicas": 4}, "b"),
+    Row("keeps the bad ones that serve until they can be spared", (*some("a", 4, ready=False), *some("b", 4)), [], BACK, {"replicas": 4}, "b"),
+    Row("spares as many as are replaced", (*some("a", 2), *some("a", 2, 2, ready=False), *some("b", 4)), ["delete b0", "delete b1"], BACK, {"replicas": 4}, "b"),
+    Row("takes the surplus Pod of the bad release first, and the missing one is made in the same breath", (*some("a", 3), *some("b", 2)), ["delete b0", "create a 3"], BACK, {"replicas": 4}, "b"),
+    Row("goes back few by few where no Pod may stand beside another's", some("b", 2), ["delete b0"], BACK, {"strategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}, "b"),
+    Row("goes forward few by few from a bad release too", some("b", 4), ["create c 0"], (*BACK, known("c", None, runs=4)), {"replicas": 4}, "c"),
+    Row("and lets them go then, without asking", (one("a", 0), one("a", 1, ready=False), *some("b", 2)), ["delete b0"], BACK, {}, "b"),
     # by hand
     Row("replaces a Pod whose image somebody changed", (one("a", 0, images=ALTERED), one("a", 1)), ["create a 2"]),
     Row("and takes it away when the new one is ready", (one("a", 0, images=ALTERED), *some("a", 2, 1)), ["delete a0"]),
@@ -282,6 +287,7 @@ class Cluster(RuleBasedStateMachine):
     def look_and_act(self, writes: int | None = None, failing: list[bool] | None = None) -> None:
         decision = self.decided()
         terms, bad = self.terms, {one.release for one in self.records.values() if one.is_rejected}
+        ill = sum(not pod.is_over and pod.release in bad for pod in self.pods.values())
         before, had = self.live(), self.available()
         for done_, action in enumerate(decision.actions):
             if writes is not None and done_ >= writes:
@@ -293,6 +299,7 @@ class Cluster(RuleBasedStateMachine):
                 case Judge(made):
                     self.records[made.release] = made
                     bad = {one.release for one in self.records.values() if one.is_rejected}
+                    ill = sum(not pod.is_over and pod.release in bad for pod in self.pods.values())
                 case CreatePod(name, release) if not fails:
                     assert name not in self.pods, "a Pod is made under a name that is taken"
                     pins = self.records[release].images
@@ -305,7 +312,9 @@ class Cluster(RuleBasedStateMachine):
                     self.pods[name] = replace(self.pods[name], deleting=True)
                 case _:
                     pass
-        assert self.live() <= max(before, terms.replicas + terms.surge), "one too many"
+        # Going back, the Pods of the bad release may stay as long as they serve, beside all of the stable one's.
+        room = max(terms.surge, ill) if terms.surge else 0
+        assert self.live() <= max(before, terms.replicas + room), "one too many"
         assert self.available() >= min(had, terms.floor), "too few are left, by podpin's own doing"
         if writes is None and failing is None:
             self.status = render_status(decision.status)

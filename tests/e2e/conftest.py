@@ -156,7 +156,7 @@ class Company:
     def _play(self, group: str, item: pytest.Function) -> None:
         callspec = getattr(item, "callspec", None)
         parameters: dict[str, Any] = dict(callspec.params) if callspec else {}
-        stage = self.stage(callspec.id if callspec else item.name)
+        stage = self.stage(f"{callspec.id}-{item.originalname}" if callspec else item.name)
         try:
             item.obj(**parameters, **{group: stage})
         except Exception as error:

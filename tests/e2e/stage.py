@@ -34,7 +34,11 @@ if TYPE_CHECKING:
 RELEASE: Final = "podpin.dev/release"
 ROLLOUT: Final = "podpin.dev/rollout"
 AGENT: Final = "podpin/"
+RUNS: Final = "podpin.dev/runs"
 _TOKENS = itertools.count(1)
+
+both_kinds = pytest.mark.parametrize("kind", ["Deployment", "Pods"])
+"""A row that means the same for both kinds of workloads that podpin makes."""
 
 
 @dataclass(frozen=True)
@@ -186,12 +190,21 @@ class Stage:
             if "deletionTimestamp" not in pod["metadata"] and release in (None, pod["metadata"]["labels"].get(RELEASE))
         }
 
+    def images(self) -> set[str]:
+        """The images of the Pods' first containers."""
+        return {pod["spec"]["containers"][0]["image"] for pod in self.pods().values()}
+
     def serving(self, name: str = "web") -> frozenset[str]:
         """The names of the Pods of the stable release."""
         return frozenset(self.pods(self.status(name)["stable"]["release"]))
 
     def templates(self, name: str = "web") -> list[str]:
-        """The releases that the Deployment has run, in order, once for each change of its template."""
+        """The releases that the workload has run, in order, once for each change of its template.
+
+        Where podpin makes the Pods itself, each change is a number on the record of the release that is to run.
+        """
+        if self.object(name).get("spec", {}).get("workload", {}).get("kind") == "Pods":
+            return self._runs(name)
         ran: list[tuple[str, str]] = []
         for body in self.world.history("deployments", self.namespace, name):
             template = body["spec"]["template"]
@@ -199,6 +212,15 @@ class Stage:
             if not ran or ran[-1] != one:
                 ran.append(one)
         return [release for release, _ in ran]
+
+    def _runs(self, name: str) -> list[str]:
+        found: dict[int, str] = {}
+        for history in self.world.ever("records", self.namespace).values():
+            for body in history:
+                labels, annotations = body["metadata"]["labels"], body["metadata"].get("annotations") or {}
+                if labels.get(ROLLOUT) == name and RUNS in annotations:
+                    found[int(annotations[RUNS])] = labels[RELEASE]
+        return [found[number] for number in sorted(found)]
 
     def verdicts(self, name: str = "web") -> dict[str, str]:
         """By tag, what the records say of each release: Stable, a reason of rejection, or nothing yet."""
@@ -219,6 +241,10 @@ class Stage:
             if f":{tag}@" in (body["metadata"].get("annotations") or {}).get("podpin.dev/images", ""):
                 return str(body["metadata"]["labels"][RELEASE])
         raise AssertionError(f"no record of a release with {tag}")
+
+    def pin(self, tag: str) -> str:
+        """What a Pod with this tag's image names."""
+        return f"{self.registry.address}/{self.repository}:{tag}@{self.registry.digest(self.repository, tag)}"
 
     def replica_sets(self) -> list[str]:
         """The releases that have ever had a ReplicaSet, one entry for each ReplicaSet."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.e2e.stage import pod_of
+from tests.e2e.stage import both_kinds, pod_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,26 +30,29 @@ def service(stage: Stage) -> str:
     return stage.cluster.service_url("web", stage.namespace)
 
 
-def checked(stage: Stage, check: Json, **rollout: Any) -> Json:
+def checked(stage: Stage, check: Json, kind: str = "Deployment", **rollout: Any) -> Json:
     """A rollout whose Pods are ready whatever their /healthz says: that is left to the check."""
     usual = {"name": "front", "interval": "1s", "timeout": "3s", "failuresAllowed": 1}
-    manifest = stage.rollout(rollout={"bakeTime": "3s", "checks": [usual | check], **rollout})
+    manifest = stage.rollout(rollout={"bakeTime": "3s", "checks": [usual | check], **rollout}, workload={"kind": kind})
     pod_of(manifest)["containers"][0]["readinessProbe"]["httpGet"]["path"] = "/"
     return manifest
 
 
-def test_a_version_whose_pods_are_ready_and_answer_wrongly_is_rolled_back(stage: Stage) -> None:
+@both_kinds
+def test_a_version_whose_pods_are_ready_and_answer_wrongly_is_rolled_back(stage: Stage, kind: str) -> None:
     stage.need("reach-services", "audit")
     url = service(stage)
     stage.push("1.0.0")
-    stage.apply(checked(stage, {"http": {"url": f"{url}/healthz", "status": {"max": 200}}}))
+    stage.apply(checked(stage, {"http": {"url": f"{url}/healthz", "status": {"max": 200}}}, kind))
     stage.until_stable("1.0.0")
     begun = stage.mark()
     stage.push("1.1.0")
     stage.look()
     stage.until_stable("1.1.0")
     writes = [(one.verb, one.resource, one.subresource) for one in stage.writes(begun)]
-    assert len(writes) <= 6, writes  # one of them for the request to look
+    moved = sum(resource == "pods" for _, resource, _ in writes)
+    assert moved == (4 if kind == "Pods" else 0)
+    assert len(writes) - moved <= 6, writes  # one of them for the request to look
     stage.push("1.2.0", "unready")
     stage.look()
     ready = stage.until_says("RolledBack", "CheckFailed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.cluster.application import other_architecture
-from tests.e2e.stage import container_of, pod_of
+from tests.e2e.stage import both_kinds, container_of, pod_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,10 +105,12 @@ ROWS = [
 ]
 
 
+@both_kinds
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.shows)
-def test_is_rejected_and_rolled_back_when(stage: Stage, row: Row) -> None:
+def test_is_rejected_and_rolled_back_when(stage: Stage, row: Row, kind: str) -> None:
     deadline, bake = row.rollout
-    manifest = stage.rollout(rollout={"progressDeadline": "60s", "bakeTime": "1s"}, workload={"replicas": row.replicas})
+    workload = {"kind": kind, "replicas": row.replicas}
+    manifest = stage.rollout(rollout={"progressDeadline": "60s", "bakeTime": "1s"}, workload=workload)
     row.prepare(manifest)
     stage.push("1.0.0", form=row.form)
     stage.apply(manifest)
@@ -162,23 +164,25 @@ def test_is_rejected_when_it_was_deleted_before_the_node_pulled_it(stage: Stage)
     stage.cluster.kubectl("label", "node", node, f"{mark}-")
 
 
-def test_a_first_release_that_fails_is_left_as_it_is_until_a_fixed_one_comes(stage: Stage) -> None:
+@both_kinds
+def test_a_first_release_that_fails_is_left_as_it_is_until_a_fixed_one_comes(stage: Stage, kind: str) -> None:
     stage.push("1.0.0", "missing_binary")
-    stage.apply(stage.rollout())
+    stage.apply(stage.rollout(workload={"kind": kind}))
     ready = stage.until_says("Rejected", "there is no stable release to go back to")
     assert ready["status"] == "False"
     assert stage.condition("Stalled")["status"] == "True"
     assert stage.templates() == [stage.release("1.0.0")]
-    assert stage.deployment()["spec"]["replicas"] == 2
+    assert len(stage.pods(stage.release("1.0.0"))) == 2
     stage.push("1.0.1")
     stage.look()
     stage.until_stable("1.0.1")
     assert stage.verdicts() == {"1.0.0": "CannotStart", "1.0.1": "Stable"}
 
 
-def test_without_rollback_the_verdict_is_told_and_the_workload_left(stage: Stage) -> None:
+@both_kinds
+def test_without_rollback_the_verdict_is_told_and_the_workload_left(stage: Stage, kind: str) -> None:
     stage.push("1.0.0")
-    stage.apply(stage.rollout(rollback={"enabled": False}))
+    stage.apply(stage.rollout(rollback={"enabled": False}, workload={"kind": kind}))
     stage.until_stable("1.0.0")
     serving = stage.serving()
     stage.push("1.1.0", "missing_binary")
@@ -192,11 +196,12 @@ def test_without_rollback_the_verdict_is_told_and_the_workload_left(stage: Stage
     stage.assert_untouched(serving)
 
 
-def test_nothing_happens_when_there_is_nothing_new(stage: Stage) -> None:
+@both_kinds
+def test_nothing_happens_when_there_is_nothing_new(stage: Stage, kind: str) -> None:
     stage.need("audit")
     stage.push("1.0.0")
     stage.push("0.9.0")
-    stage.apply(stage.rollout())
+    stage.apply(stage.rollout(workload={"kind": kind}))
     stage.until_stable("1.0.0")
     serving, before = stage.serving(), stage.mark()
     stage.push("0.9.1")

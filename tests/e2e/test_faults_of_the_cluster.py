@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.errors import ClusterError
 from tests.cluster.local import LocalCluster
 from tests.e2e.gate import NODE
-from tests.e2e.stage import is_ready, pod_of, stays
+from tests.e2e.stage import both_kinds, is_ready, pod_of, stays
 
 if TYPE_CHECKING:
     from tests.e2e.stage import Stage
@@ -43,10 +43,11 @@ def outlasts_the_deadline(stage: Stage, serving: frozenset[str], reason: str) ->
     stage.assert_untouched(serving)
 
 
-def test_no_node_takes_the_pods_until_one_does(stage: Stage) -> None:
+@both_kinds
+def test_no_node_takes_the_pods_until_one_does(stage: Stage, kind: str) -> None:
     mark = f"podpin.test/{stage.namespace}"
     node = stage.cluster.kubectl.get("nodes")["items"][0]["metadata"]["name"]
-    manifest = stage.rollout()
+    manifest = stage.rollout(workload={"kind": kind})
     serving = steady(stage, manifest)
     pod_of(manifest)["nodeSelector"] = {mark: "yes"}
     stage.apply(manifest)
@@ -58,8 +59,9 @@ def test_no_node_takes_the_pods_until_one_does(stage: Stage) -> None:
     stage.cluster.kubectl("label", "node", node, f"{mark}-")
 
 
-def test_a_quota_refuses_the_pods_until_it_is_lifted(stage: Stage) -> None:
-    serving = steady(stage, stage.rollout())
+@both_kinds
+def test_a_quota_refuses_the_pods_until_it_is_lifted(stage: Stage, kind: str) -> None:
+    serving = steady(stage, stage.rollout(workload={"kind": kind}))
     stage.kubectl("create", "quota", "tight", "--hard=pods=2")
     stage.push("1.1.0")
     stage.look()
@@ -99,8 +101,9 @@ def test_the_registry_does_not_serve_the_node_until_it_does(stage: Stage, status
     assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable"}
 
 
-def test_the_pods_of_the_candidate_are_evicted_and_replaced(stage: Stage) -> None:
-    manifest = stage.rollout()
+@both_kinds
+def test_the_pods_of_the_candidate_are_evicted_and_replaced(stage: Stage, kind: str) -> None:
+    manifest = stage.rollout(workload={"kind": kind})
     serving = steady(stage, manifest)
     stage.change({"spec": {"rollout": {"bakeTime": "6s", "progressDeadline": "60s"}}})
     stage.until_says("RolledOut")
@@ -108,15 +111,17 @@ def test_the_pods_of_the_candidate_are_evicted_and_replaced(stage: Stage) -> Non
     stage.look()
     bad = stage.release("1.1.0")
     first = stage.until(lambda: next(iter(stage.pods(bad)), None), "a Pod of the candidate")
+    evicted = stage.pods()[first]["metadata"]["uid"]
     evict(stage, first)
     stage.until_stable("1.1.0")
-    assert first not in stage.pods()
+    assert evicted not in {pod["metadata"]["uid"] for pod in stage.pods().values()}
     assert stage.templates() == [stage.release("1.0.0"), bad]
     assert serving.isdisjoint(stage.pods())
 
 
-def test_the_pods_of_the_stable_release_are_evicted_and_nothing_is_rolled_back(stage: Stage) -> None:
-    steady(stage, stage.rollout())
+@both_kinds
+def test_the_pods_of_the_stable_release_are_evicted_and_nothing_is_rolled_back(stage: Stage, kind: str) -> None:
+    steady(stage, stage.rollout(workload={"kind": kind}))
     stage.push("1.1.0")
     stage.look()
     stage.until_stable("1.1.0")
@@ -183,12 +188,13 @@ def is_refused(stage: Stage) -> bool:
     return False
 
 
-def test_the_node_is_gone_for_a_while_in_the_middle_of_a_trial(lone_stage: Stage) -> None:
+@both_kinds
+def test_the_node_is_gone_for_a_while_in_the_middle_of_a_trial(lone_stage: Stage, kind: str) -> None:
     stage = lone_stage
     cluster = stage.cluster
     if not isinstance(cluster, LocalCluster):
         pytest.skip("this cluster's kubelet cannot be stopped")
-    steady(stage, stage.rollout())
+    steady(stage, stage.rollout(workload={"kind": kind}))
     stage.change({"spec": {"rollout": {"bakeTime": "2m"}}})
     stage.push("1.1.0")
     stage.look()

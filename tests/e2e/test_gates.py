@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.stage import stays
+from tests.e2e.stage import both_kinds, stays
 
 from podpin.clock import now
 
@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
-def stable(stage: Stage, **update: object) -> None:
+def stable(stage: Stage, kind: str = "Deployment", **update: object) -> None:
     """1.0.0 is stable under these rules, and 1.1.0 is there."""
     stage.push("1.0.0")
-    stage.apply(stage.rollout(workload={"replicas": 1}, update=update))
+    stage.apply(stage.rollout(workload={"kind": kind, "replicas": 1}, update=update))
     stage.until_stable("1.0.0")
     stage.push("1.1.0")
 
 
-def test_a_release_waits_for_approval_costs_one_write_and_begins_when_it_is_approved_of(stage: Stage) -> None:
-    stable(stage, mode="Manual")
+@both_kinds
+def test_a_release_waits_for_approval_costs_one_write_and_begins_when_it_is_approved_of(
+    stage: Stage, kind: str
+) -> None:
+    stable(stage, kind, mode="Manual")
     stage.look()
     before = stage.mark()
     stage.until_says("AwaitingApproval", ":1.1.0@")
@@ -46,8 +49,9 @@ def test_a_release_waits_for_approval_costs_one_write_and_begins_when_it_is_appr
     assert stage.status()["requests"]["approve"] == waiting["release"]
 
 
-def test_a_bad_release_that_was_approved_of_is_taken_back_without_asking(stage: Stage) -> None:
-    stable(stage, mode="Manual")
+@both_kinds
+def test_a_bad_release_that_was_approved_of_is_taken_back_without_asking(stage: Stage, kind: str) -> None:
+    stable(stage, kind, mode="Manual")
     stage.push("1.2.0", "crash")
     stage.look()
     stage.until_says("AwaitingApproval", ":1.2.0@")
@@ -68,9 +72,12 @@ def test_a_release_waits_for_its_window_and_begins_by_itself_when_that_opens(sta
     assert timedelta(0) <= began - opens < timedelta(seconds=10)
 
 
-def test_a_pause_in_mid_rollout_stops_the_deployment_and_the_clock_until_it_is_taken_away(stage: Stage) -> None:
+@both_kinds
+def test_a_pause_in_mid_rollout_stops_the_workload_and_the_clock_until_it_is_taken_away(
+    stage: Stage, kind: str
+) -> None:
     stage.push("1.0.0")
-    stage.apply(stage.rollout(rollout={"progressDeadline": "20s"}, workload={"minReadySeconds": 6}))
+    stage.apply(stage.rollout(rollout={"progressDeadline": "20s"}, workload={"kind": kind, "minReadySeconds": 6}))
     stage.until_stable("1.0.0")
     serving = stage.serving()
     stage.push("1.1.0")
@@ -78,26 +85,29 @@ def test_a_pause_in_mid_rollout_stops_the_deployment_and_the_clock_until_it_is_t
     stage.until(lambda: len(stage.templates()) == 2, "the rollout to begin")
     stage.annotate("pause", "incident 7")
     stage.until_says("Paused", "incident 7")
-    stage.until(lambda: stage.deployment()["spec"].get("paused") is True, "the Deployment to be paused")
+    if kind == "Deployment":
+        stage.until(lambda: stage.deployment()["spec"].get("paused") is True, "the Deployment to be paused")
     before = stage.mark()
     stays(25, lambda: stage.condition("Ready")["reason"] == "Paused", "paused for longer than the deadline")
     assert stage.writes(before) == []
-    assert serving <= set(stage.pods()), "the Deployment stands still"
+    assert serving <= set(stage.pods()), "the workload stands still"
 
     stage.change({"metadata": {"annotations": {"podpin.dev/pause": None}}})
     stage.until_stable("1.1.0")
-    assert not stage.deployment()["spec"].get("paused")
+    assert kind == "Pods" or not stage.deployment()["spec"].get("paused")
     assert "Rejected" not in [one["reason"] for one in stage.events()]
 
 
-def test_a_candidate_that_fails_while_it_is_paused_is_taken_back(stage: Stage) -> None:
-    stable(stage)
+@both_kinds
+def test_a_candidate_that_fails_while_it_is_paused_is_taken_back(stage: Stage, kind: str) -> None:
+    stable(stage, kind)
     stage.push("1.2.0", "crash")
     stage.look()
     stage.until(lambda: len(stage.templates()) == 2, "the rollout to begin")
     stage.annotate("pause", "")
     stage.until_says("RolledBack", ":1.2.0@")
-    assert not stage.deployment()["spec"].get("paused")
+    stage.until(lambda: stage.images() == {stage.pin("1.0.0")}, "only the stable release to run")
+    assert kind == "Pods" or not stage.deployment()["spec"].get("paused")
 
 
 def test_the_web_begins_when_the_migration_runs_what_it_wants(stage: Stage) -> None:

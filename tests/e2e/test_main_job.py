@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from tests.cluster.images import push_app
-from tests.e2e.stage import container_of, pod_of, stays
+from tests.e2e.stage import both_kinds, pod_of, stays
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
-def test_a_version_is_picked_up_a_bad_one_rolled_back_and_a_fixed_one_taken(stage: Stage) -> None:
+@both_kinds
+def test_a_version_is_picked_up_a_bad_one_rolled_back_and_a_fixed_one_taken(stage: Stage, kind: str) -> None:
     first = stage.push("1.0.0")
-    stage.apply(stage.rollout())
+    stage.apply(stage.rollout(workload={"kind": kind}))
     stage.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "imagerollout/web")
     stage.until_stable("1.0.0")
-    pin = f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"
-    assert container_of({"spec": {"workload": stage.deployment()["spec"]}})["image"] == pin
+    assert stage.images() == {f"{stage.registry.address}/{stage.repository}:1.0.0@{first}"}
+    assert (kind == "Deployment") == bool(stage.deployment())
 
     stage.push("1.1.0")
     stage.look()
@@ -78,10 +79,12 @@ def test_the_highest_build_is_taken_by_its_number_and_never_a_lower_one(stage: S
     stage.until_stable("main-9-aaaa")
 
 
-def test_a_tag_is_followed_when_it_is_pushed_again(stage: Stage) -> None:
+@both_kinds
+def test_a_tag_is_followed_when_it_is_pushed_again(stage: Stage, kind: str) -> None:
     first = stage.push("latest", version="one")
     image = {"container": "app", "repository": f"{stage.registry.address}/{stage.repository}"}
-    stage.apply(stage.rollout(images=[{**image, "policy": {"tag": {"name": "latest"}}}]))
+    images = [{**image, "policy": {"tag": {"name": "latest"}}}]
+    stage.apply(stage.rollout(images=images, workload={"kind": kind}))
     stage.until_stable("latest")
     second = stage.push("latest", version="two")
     assert first != second
@@ -160,10 +163,11 @@ def test_a_private_registry_is_read_with_the_secret_that_is_named(
     assert registry.password not in stage.podpin.log.read_text()
 
 
-def test_a_bad_version_costs_no_request(stage: Stage) -> None:
+@both_kinds
+def test_a_bad_version_costs_no_request(stage: Stage, kind: str) -> None:
     stage.need("reach-services")
     stage.push("1.0.0")
-    manifest = stage.rollout()
+    manifest = stage.rollout(workload={"kind": kind})
     pod_of(manifest)["terminationGracePeriodSeconds"] = 10
     stage.apply(manifest)
     service = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]}

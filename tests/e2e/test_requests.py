@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.e2e.stage import container_of
+from tests.e2e.stage import both_kinds, container_of
 
 if TYPE_CHECKING:
     from tests.e2e.stage import Stage
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
-def three_versions(stage: Stage) -> None:
+def three_versions(stage: Stage, kind: str) -> None:
     """1.0.0, 1.1.0 and 1.2.0, each stable in its turn."""
     for tag in ("1.0.0", "1.1.0", "1.2.0"):
         stage.push(tag)
         if tag == "1.0.0":
-            stage.apply(stage.rollout(workload={"replicas": 1}))
+            stage.apply(stage.rollout(workload={"kind": kind, "replicas": 1}))
         else:
             stage.look()
         stage.until_stable(tag)
 
 
-def test_a_retry_tries_what_was_rejected_once_more(stage: Stage) -> None:
-    manifest = stage.rollout(workload={"replicas": 1})
+@both_kinds
+def test_a_retry_tries_what_was_rejected_once_more(stage: Stage, kind: str) -> None:
+    manifest = stage.rollout(workload={"kind": kind, "replicas": 1})
     stage.push("1.0.0")
     stage.apply(manifest)
     stage.until_stable("1.0.0")
@@ -57,8 +58,9 @@ def test_a_retry_of_what_is_not_rejected_is_refused_with_an_event(stage: Stage) 
     assert len(stage.templates()) == 1
 
 
-def test_rollback_to_previous_goes_back_once_and_holds(stage: Stage) -> None:
-    three_versions(stage)
+@both_kinds
+def test_rollback_to_previous_goes_back_once_and_holds(stage: Stage, kind: str) -> None:
+    three_versions(stage, kind)
     releases = [stage.release(tag) for tag in ("1.0.0", "1.1.0", "1.2.0")]
     stage.annotate("rollback-to", "previous")
     ready = stage.until_says("RolledBack", "RollbackRequested")
@@ -73,8 +75,9 @@ def test_rollback_to_previous_goes_back_once_and_holds(stage: Stage) -> None:
     stage.until_stable("1.3.0")
 
 
-def test_rollback_to_a_release_goes_back_to_that_one(stage: Stage) -> None:
-    three_versions(stage)
+@both_kinds
+def test_rollback_to_a_release_goes_back_to_that_one(stage: Stage, kind: str) -> None:
+    three_versions(stage, kind)
     oldest = stage.release("1.0.0")
     stage.annotate("rollback-to", oldest)
     stage.until_says("RolledBack", f"release {oldest} runs")

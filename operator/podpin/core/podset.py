@@ -8,8 +8,11 @@ make and which to take away.
 The rules are those of a Deployment: never more Pods than replicas and surge, never fewer available than replicas
 without maxUnavailable by podpin's own doing, and Pods that are going away count no more. Two things are done
 otherwise. Pods of a release that never proved and are not ready go first and at once, for they serve nobody. And a
-Pod that is taken away only because a newer release came is evicted, so that its PodDisruptionBudget is asked; going
-back asks nobody.
+Pod that is taken away only because a newer release came is evicted, so that its PodDisruptionBudget is asked.
+
+Going back asks nobody, and is done at once: all Pods of the stable release are made in one go, beside as many of the
+rejected one as serve, for those leave only as others take their place. Where there is to be no surge, as where two
+Pods cannot share what they use, that holds for the way back too.
 """
 
 from __future__ import annotations
@@ -209,7 +212,8 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
         missing = 0 if old or leaving else terms.replicas - len(current)
     else:
         others = [pod for pod in old if pod not in kept]
-        doomed, evicted, missing = _rolled([*current, *kept], others, world.records, terms, now)
+        back = record.is_stable and any(_is_rejected(world.records.get(pod.release)) for pod in others)
+        doomed, evicted, missing = _rolled([*current, *kept], others, world.records, terms, now, at_once=back)
     create_from = max(seen.hindrance.create_from or now, _calm_at(failed, record, terms, now))
     remove_from = seen.hindrance.remove_from or now
     spent = [pod for pod in failed if pod.release != record.release or now >= pod.created + FORGOTTEN]
@@ -236,6 +240,14 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
         recheck_at=min(waits, default=None),
         altered=tuple(name for name in altered if name in {pod.name for pod in (*doomed, *going)}),
     )
+
+
+def kept_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -> Plan:
+    """The same where the spec has a problem, so that nothing new may begin: what runs keeps its replicas."""
+    running = seen.workload.release if seen.workload else None
+    records = {record.release: record for record in seen.records if record.owner == rollout.uid}
+    world = World(running, records, None, None, way_back=False, retry=None, rollback_to=None, now=now, started=now)
+    return plan(rollout, spec.model_copy(update={"suspend": True}), seen, world, now)
 
 
 def _kept(
@@ -278,9 +290,16 @@ def _changed(pod: Pod, record: Record) -> tuple[tuple[str, str], ...]:
 
 
 def _rolled(
-    current: list[Pod], old: list[Pod], records: Mapping[str, Record], terms: Terms, now: datetime
+    current: list[Pod],
+    old: list[Pod],
+    records: Mapping[str, Record],
+    terms: Terms,
+    now: datetime,
+    *,
+    at_once: bool,
 ) -> tuple[list[Pod], list[Pod], int]:
-    """Which Pods to delete, which to evict, and how many to make, when Pods are replaced few by few."""
+    """Which Pods to delete, which to evict, and how many to make, when Pods are replaced few by few; `at_once`, as many
+    are made as are missing, unless there is to be no surge."""
     unproven = {pod.uid for pod in old if not _is_proven(records.get(pod.release))}
     doomed = [pod for pod in _first_to_go(old, records) if pod.uid in unproven and not pod.ready]
     old = [pod for pod in old if pod not in doomed]
@@ -301,12 +320,17 @@ def _rolled(
         asks = serves and pod.uid not in unproven and beyond <= 0
         (evicted if asks else doomed).append(pod)
         beyond -= 1
+    missing = terms.replicas - len(current)
     room = terms.replicas + terms.surge - len(current) - len(old)
-    return [*doomed, *surplus], evicted, min(terms.replicas - len(current), room)
+    return [*doomed, *surplus], evicted, missing if at_once and terms.surge else min(missing, room)
 
 
 def _is_proven(record: Record | None) -> bool:
     return record is not None and record.is_stable
+
+
+def _is_rejected(record: Record | None) -> bool:
+    return record is not None and record.is_rejected
 
 
 def _first_to_go(pods: Iterable[Pod], records: Mapping[str, Record]) -> list[Pod]:
@@ -320,7 +344,7 @@ def _first_to_go(pods: Iterable[Pod], records: Mapping[str, Record]) -> list[Pod
         record = records.get(pod.release)
         since = pod.ready_changed or pod.created
         return (
-            not (record is not None and record.is_rejected),
+            not _is_rejected(record),
             _is_proven(record),
             pod.node is not None,
             pod.phase == "Running",

@@ -64,7 +64,7 @@ KEPT_UNJUDGED: Final = 3
 def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     """What to do about one rollout, from everything that is known of it."""
     if isinstance(rollout.spec, Problem):
-        return report.stalled(rollout, rollout.spec.reason, rollout.spec.message, now)
+        return _kept_up(rollout, rollout.spec, seen, now)
     workload = seen.workload
     if seen.obstacle is not None:
         stalled = report.stalled(rollout, seen.obstacle.reason, seen.obstacle.message, now)
@@ -146,6 +146,15 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     told = report.tell(rollout, rollout.spec, apart(seen), settled, now)
     moments = [moment for moment in (told.recheck_at, again.recheck_at) if moment is not None]
     return replace(told, actions=actions, recheck_at=min(moments, default=None))
+
+
+def _kept_up(rollout: Rollout, problem: Problem, seen: Observation, now: datetime) -> Decision:
+    """What a spec's problem leaves to do: what runs stays, and where podpin makes its Pods, they are kept up."""
+    stalled = report.stalled(rollout, problem.reason, problem.message, now)
+    if problem.spec is None or problem.spec.kind != podset.KIND:
+        return stalled
+    kept = podset.kept_up(rollout, problem.spec, seen, now)
+    return replace(stalled, actions=kept.actions, recheck_at=kept.recheck_at)
 
 
 def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:

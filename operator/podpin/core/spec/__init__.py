@@ -123,6 +123,8 @@ class Problem:
 
     reason: str
     message: str
+    spec: Spec | None = None
+    """The spec, where it could be read."""
 
 
 def parse_spec(raw: Mapping[str, Any]) -> Spec:
