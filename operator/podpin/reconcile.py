@@ -205,6 +205,8 @@ class Memory:
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
     partial: tuple[str, datetime] | None = None
     """The release that was last seen not whole, and when, by podpin's own clock."""
+    unready: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
+    """By the uids of the Pods that are not ready: since when, and when that was first seen."""
     corrections: tuple[datetime, ...] = ()
     """When podpin has put back what somebody changed, of late."""
     rival: str = ""
@@ -354,7 +356,7 @@ class Reconciler:
             seen = replace(seen, workload=replace(compared, contest=contest))
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
-        seen = replace(seen, partial_at=_partial_at(seen, memory, now))
+        seen = replace(seen, partial_at=_partial_at(seen, memory, now), unready=_unready(seen.pods, memory, now))
         seen = replace(
             seen,
             checks=self._checks.tallies(key, trial_of(spec, on_trial(seen), now)),
@@ -847,6 +849,16 @@ def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | 
     if release is not None and not is_whole(release, trial):
         memory.partial = (release, now)
     return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
+
+
+def _unready(pods: Iterable[Pod], memory: Memory, now: datetime) -> dict[str, datetime]:
+    """When podpin first saw of each Pod that it is not ready, since it is so."""
+    known, memory.unready = memory.unready, {}
+    for pod in pods:
+        if not pod.ready and pod.ready_changed is not None:
+            before = known.get(pod.uid, (None, now))
+            memory.unready[pod.uid] = (pod.ready_changed, before[1] if before[0] == pod.ready_changed else now)
+    return {uid: seen for uid, (_since, seen) in memory.unready.items()}
 
 
 def _held_digest(rollout: Rollout, spec: Spec, container: str) -> str | None:

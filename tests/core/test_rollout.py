@@ -193,6 +193,17 @@ def test_the_deadline_survives_a_restart_of_podpin() -> None:
 # --- what is said, and how often
 
 
+@pytest.mark.parametrize("serves", [True, False])
+def test_a_failed_release_is_counted_by_its_own_pods_whatever_those_beside_it_do(serves: bool) -> None:
+    beside = pod("e", container(ready=serves), name="web-e-1", ready=serves)
+    failed = workload("a", replicas=1, total=2, updated=1, available=int(serves))
+    world = seen(
+        "a", workload=failed, pods=(pod("a", CRASHING, ready=False), beside), records=(record("a", "Rejected"),)
+    )
+    status = decision(rollout(), world).status
+    assert (status.replicas, status.ready_replicas) == (1, 0)
+
+
 def test_deciding_twice_on_the_same_world_says_and_does_nothing_the_second_time() -> None:
     for row in ROWS:
         first = decide(row.rollout, row.seen, at(row.now))

@@ -45,6 +45,8 @@ def main() -> int:
             print(f"{done} steps in {told - began:.0f} s, {done / (told - began):.0f} a second", flush=True)
     spent = time.monotonic() - began
     print(f"{Weather.steps.total()} steps in {spent:.0f} s, seeds {first} to {number - 1}: all promises held")
+    for name, count in sorted(Weather.lives.items()):
+        print(f"{count:>9}  rollouts of {name}")
     for name, count in sorted(Weather.steps.items()):
         print(f"{count:>9}  {name}")
     return 0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, Expired
+from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Expired
 from podpin.core.times import write_time
 from podpin.errors import Conflict, Invalid, NotFound
 from tests.builders import at
@@ -27,9 +27,26 @@ DEFAULTS: Final[Mapping[str, Any]] = {"replicas": 1, "progressDeadlineSeconds": 
 WITH_GENERATION: Final = ("deployments", "imagerollouts")
 
 
+class PodKeeper(Protocol):
+    """Whoever looks after the Pods, which live on when the API server has answered."""
+
+    def admit(self, manifest: Json, *, rehearsed: bool) -> Json:
+        """Make a Pod, or only ask whether it could be made; raises Denied where it may not be."""
+
+    def let_go(self, name: str) -> Json:
+        """Delete a Pod; returns it as it is then."""
+
+    def evict(self, name: str) -> Json:
+        """Evict a Pod; raises Unavailable where a budget does not allow it."""
+
+    def hand_over(self, name: str, owners: list[Json]) -> Json:
+        """Give a Pod other owners; returns it as it is then."""
+
+
 class ApiServer:
     def __init__(self, clock: Clockwork) -> None:
         self._clock = clock
+        self.pods: PodKeeper | None = None
         self._versions = itertools.count(1000)
         self._uids = itertools.count(1)
         self._objects: defaultdict[str, dict[str, Json]] = defaultdict(dict)
@@ -72,7 +89,7 @@ class ApiServer:
         self._applied.pop((collection, name), None)
         gone = {**old, "metadata": {**old["metadata"], "resourceVersion": str(next(self._versions))}}
         self._tell(collection, "DELETED", gone)
-        for other in ("deployments", "controllerrevisions", "pods"):
+        for other in ("deployments", "controllerrevisions"):  # Pods take their time: their keeper hears of it
             for raw in self.all(other):
                 owners = raw["metadata"].get("ownerReferences") or ()
                 if any(owner["uid"] == old["metadata"]["uid"] for owner in owners):
@@ -119,13 +136,16 @@ class ApiServer:
         return found
 
     def write(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Json:
-        """Carry out a PATCH or a DELETE."""
+        """Carry out a POST, a PATCH or a DELETE."""
         collection, name = place_of(path)
+        if collection == "pods":
+            return self._write_pod(method, path, query, body, kind)
         assert name is not None
         old = self.get(collection, name)
         if method == "DELETE":
             if old is None:
                 raise NotFound(f"{collection} {name} not found")
+            _precondition(old, body)
             self.remove(collection, name)
             return old
         if kind == APPLY:
@@ -139,6 +159,28 @@ class ApiServer:
         if test["value"] != old["metadata"]["uid"]:
             raise Invalid("the test of the patch failed")
         return self.put(collection, {**old, add["path"].strip("/"): add["value"]})
+
+    def _write_pod(self, method: str, path: str, query: Mapping[str, str], body: Any, kind: str) -> Json:
+        assert self.pods is not None
+        _, name = place_of(path)
+        if name is None:
+            made = body["metadata"].get("name")
+            if made is not None and self.get("pods", made) is not None:
+                raise Conflict(f"pods {made} already exists")
+            return self.pods.admit(body, rehearsed="dryRun" in query)
+        old = self.get("pods", name)
+        if old is None:
+            raise NotFound(f"pods {name} not found")
+        if method == "POST":
+            _precondition(old, body["deleteOptions"])
+            return self.pods.evict(name)
+        if method == "DELETE":
+            _precondition(old, body)
+            return self.pods.let_go(name)
+        assert kind == STRATEGIC
+        if body["metadata"]["uid"] != old["metadata"]["uid"]:
+            raise Conflict("the uid is another one")
+        return self.pods.hand_over(name, body["metadata"]["ownerReferences"])
 
     def _apply(self, collection: str, name: str, manager: str, body: Json) -> Json:
         old = self.get(collection, name)
@@ -165,6 +207,12 @@ class ApiServer:
             for manager, applied in managers.items()
         ]
         return {**raw, "metadata": {**raw["metadata"], "managedFields": told}}
+
+
+def _precondition(raw: Json, options: Any) -> None:
+    uid = ((options or {}).get("preconditions") or {}).get("uid")
+    if uid is not None and uid != raw["metadata"]["uid"]:
+        raise Conflict("the uid in the precondition is another one")
 
 
 def place_of(path: str) -> tuple[str, str | None]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from podpin.core.names import LABEL_RELEASE
+from podpin.core.names import ANNOTATION_STEP, LABEL_RELEASE, LABEL_TRACK, PAUSE, REQUEST_APPROVE
+from podpin.core.podset import running_of, terms_of
 from podpin.core.release import Release, release_of
 from podpin.core.spec import Spec, parse_spec
 from tests.builders import REPOSITORY, UID, digest
@@ -17,7 +18,7 @@ from tests.simulation.api import ApiServer, Json
 from tests.simulation.clockwork import Clockwork
 from tests.simulation.connection import Connection
 from tests.simulation.deployments import Deployments
-from tests.simulation.images import Registry, fate_of
+from tests.simulation.images import Registry, letter_of
 from tests.simulation.kubelet import template_defaults
 from tests.simulation.nodes import Nodes
 from tests.simulation.podpin import HEARS_AFTER, PaperLoop, Podpin, ready_of, time_of
@@ -25,6 +26,9 @@ from tests.simulation.promises import Promises
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from podpin.core.podset import Terms
+    from tests.simulation.kubelet import PodLife
 
 DEADLINE, BAKE = 300, 15
 """Seconds of the rollouts of this world."""
@@ -36,6 +40,10 @@ SLICE: Final = 100.0
 QUIET: Final = 2.0 * DEADLINE
 """Seconds in which nothing is written then."""
 WATCHED: Final = ("deployments", "pods", "controllerrevisions", "imagerollouts")
+WINDOW: Final = {"cron": "0 * * * *", "duration": "20m"}
+FREEZE: Final = {"cron": "10 * * * *", "duration": "5m"}
+OTHER: Final = "db"
+"""The name of the rollout that this one depends on, where it does."""
 RESTARTS_AFTER: Final = 3.0
 """Seconds after which a podpin that has died is started anew."""
 
@@ -44,6 +52,12 @@ RESTARTS_AFTER: Final = 3.0
 class Wish:
     """What the user writes into the ImageRollout."""
 
+    kind: str = "Deployment"
+    canary: Json | None = None
+    manual: bool = False
+    windows: bool = False
+    freeze: bool = False
+    depends: bool = False
     replicas: int | None = 2
     variant: str = "0"
     broken: bool = False
@@ -60,9 +74,9 @@ class Wish:
         if self.broken:
             container["args"] = ["--broken"]
         template = {"metadata": {"labels": {"variant": self.variant}}, "spec": {"containers": [container]}}
-        workload: Json = {"kind": "Deployment", "template": template}
-        if self.replicas is not None:
-            workload["replicas"] = self.replicas
+        workload: Json = {"kind": self.kind, "template": template}
+        if self.replicas is not None or self.kind == "Pods":
+            workload["replicas"] = 1 if self.replicas is None else self.replicas
         if self.strategy is not None:
             workload["strategy"] = self.strategy
         if self.min_ready:
@@ -70,7 +84,13 @@ class Wish:
         image = {"container": "app", "repository": REPOSITORY, "policy": {"tag": {"name": "live"}}}
         return {
             "images": [image],
-            "rollout": self.terms,
+            "rollout": self.terms if self.canary is None else {**self.terms, "canary": self.canary},
+            "update": {
+                "mode": "Manual" if self.manual else "Auto",
+                "windows": [WINDOW] if self.windows else [],
+                "freeze": [FREEZE] if self.freeze else [],
+            },
+            "dependsOn": [{"name": OTHER}] if self.depends else [],
             "rollback": {"enabled": self.enabled},
             "suspend": self.suspend,
             "workload": workload,
@@ -110,6 +130,7 @@ class PaperCluster:
         """A new life of podpin begins."""
         if self.podpin is None:
             self.lives += 1
+            self.connection.dead = False
             self.podpin = Podpin(self.loop, self.connection, self.registry, self.now)
 
     def stop_podpin(self) -> None:
@@ -184,9 +205,40 @@ class PaperCluster:
             annotations = {**annotations, f"podpin.dev/{what}": value or str(self._requests)}
         self.api.put("imagerollouts", {**raw, "metadata": {**raw["metadata"], "annotations": annotations}})
 
+    def annotate(self, name: str, value: str | None) -> None:
+        """A person writes an annotation on the rollout, or takes it away."""
+        raw = self.api.get("imagerollouts", "web")
+        if raw is not None:
+            kept = {key: each for key, each in (raw["metadata"].get("annotations") or {}).items() if key != name}
+            annotations = kept if value is None else {**kept, name: value}
+            self.api.put("imagerollouts", {**raw, "metadata": {**raw["metadata"], "annotations": annotations}})
+
+    def approve(self, step: int | None = None) -> None:
+        """A person approves of what is wanted, or of what comes after a step of its canary."""
+        if self.wanted is not None:
+            self.annotate(REQUEST_APPROVE, self.wanted.id if step is None else f"{self.wanted.id}/{step}")
+
+    def other_is(self, *, well: bool) -> None:
+        """The rollout that this one depends on runs what it wants, or does not."""
+        ready = {"type": "Ready", "status": str(well), "reason": "RolledOut" if well else "Degraded"}
+        old = self.api.get("imagerollouts", OTHER)
+        metadata = old["metadata"] if old else {"name": OTHER}
+        status = {"observedGeneration": 1, "conditions": [ready]}
+        self.api.put("imagerollouts", {"metadata": metadata, "spec": {}, "status": status})
+
+    def delete_canary(self) -> None:
+        """Somebody deletes the canary."""
+        self.promises.cause()
+        self.api.remove("deployments", "web-canary")
+
     def scale(self, replicas: int) -> None:
-        """An autoscaler, or a person, changes the Deployment's number of replicas."""
-        if self.deployment is not None:
+        """An autoscaler, or a person, changes the number of replicas."""
+        if self.has_pods:
+            self.wish.replicas = replicas
+            raw = self.api.get("imagerollouts", "web")
+            if raw is not None:
+                self.api.put("imagerollouts", {**raw, "spec": self.wish.spec()})
+        elif self.deployment is not None:
             self.api.update_spec("deployments", "web", replicas=replicas)
 
     def edit_deployment(self, **fields: Any) -> None:
@@ -203,11 +255,11 @@ class PaperCluster:
             container = {**template["spec"]["containers"][0], "image": f"{REPOSITORY}:by-hand-{letter}"}
             self.edit_deployment(template={**template, "spec": {**template["spec"], "containers": [container]}})
 
-    def delete_deployment(self) -> None:
-        """Somebody deletes the Deployment, and with it its Pods."""
+    def delete_workload(self) -> None:
+        """Somebody deletes the Deployment, and with it its Pods; or all Pods that podpin has made."""
         self.promises.cause()
         self.api.remove("deployments", "web")
-        for pod in list(self.nodes.pods.values()):
+        for pod in self.pods if self.has_pods else ():
             pod.delete()
 
     def lose_status(self) -> None:
@@ -245,7 +297,7 @@ class PaperCluster:
             self.push("a", told=False)
         self.nodes.heal()
         self.nodes.room = max(self.nodes.room, 20)
-        self.deployments.quota, self.deployments.asleep = None, False
+        self.deployments.asleep = False
         connection = self.connection
         connection.down, connection.latency, connection.crash_after = False, 0.0, None
         connection.fails = lambda _: None
@@ -255,8 +307,12 @@ class PaperCluster:
             self.edit_deployment(paused=False)
         if self.deployment is not None and self.deployment["spec"]["replicas"] == 0 and self.wish.replicas is None:
             self.scale(2)
-        if self.wish.suspend or self.wish.replicas == 0:
-            self.apply(suspend=False, replicas=self.wish.replicas or (None if self.wish.replicas is None else 2))
+        if self.wish.suspend or self.wish.replicas == 0 or self.wish.windows or self.wish.freeze:
+            replicas = self.wish.replicas or (None if self.wish.replicas is None else 2)
+            self.apply(suspend=False, replicas=replicas, windows=False, freeze=False)
+        self.annotate(PAUSE, None)
+        self.other_is(well=True)
+        self.approve(99)
         self._hear()
         self._bury()
         self.start_podpin()
@@ -283,14 +339,45 @@ class PaperCluster:
         return self.api.get("deployments", "web")
 
     @property
+    def has_pods(self) -> bool:
+        """podpin makes the Pods itself."""
+        return self.wish.kind == "Pods"
+
+    @property
+    def pods(self) -> list[PodLife]:
+        """The Pods of the workload, without those of a canary."""
+        return [pod for pod in self.nodes.pods.values() if LABEL_TRACK not in pod.labels]
+
+    @property
+    def canary(self) -> tuple[str, int] | None:
+        """The release that the canary runs, and its step."""
+        raw = self.api.get("deployments", "web-canary")
+        if raw is None:
+            return None
+        step = int(raw["metadata"]["annotations"][ANNOTATION_STEP].partition("/")[0])
+        return raw["spec"]["template"]["metadata"]["labels"][LABEL_RELEASE], step
+
+    @property
+    def terms(self) -> Terms:
+        """By what Pods are replaced, as podpin knows the spec."""
+        assert self.podpin is not None
+        return terms_of(parse_spec(self.podpin.basis["spec"]))
+
+    @property
     def running(self) -> str | None:
-        """The release that the Deployment runs."""
+        """The release that the Deployment runs, or that the Pods are to be of."""
+        if self.has_pods:
+            record = running_of(self.promises.records().values())
+            return record.release if record else None
         raw = self.deployment
         return raw["spec"]["template"]["metadata"]["labels"].get(LABEL_RELEASE) if raw else None
 
     @property
     def runs(self) -> str | None:
-        """The letter of the image that the Deployment runs."""
+        """The letter of the image that runs."""
+        if self.has_pods:
+            record = self.promises.records().get(self.running or "")
+            return letter_of(record.images[0][1]) if record else None
         raw = self.deployment
         image: str = raw["spec"]["template"]["spec"]["containers"][0]["image"] if raw else ""
         return image[-1] if raw else None
@@ -320,11 +407,8 @@ class PaperCluster:
 
     @property
     def is_restless(self) -> bool:
-        """What runs changes its mind all the time, so that what is told of it does, too."""
-        raw = self.deployment
-        if raw is None:
-            return False
-        return fate_of(raw["spec"]["template"]).is_restless(probed=self.wish.probed)
+        """A Pod changes its mind all the time, so that what is told of it, and done about it, does, too."""
+        return any(pod.fate.is_restless(probed=pod.probed) for pod in self.nodes.pods.values() if pod.active)
 
     def _pod_events(self) -> list[Json]:
         if not self.nodes.storage_down:

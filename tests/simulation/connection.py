@@ -64,6 +64,8 @@ class Connection:
         """What becomes of a request to a collection: "refused", "denied", "lost" (done, but not answered), or None."""
         self.crash_after: int | None = None
         """After how many writes podpin dies."""
+        self.dead = False
+        """podpin has died: what was under way at the same time does not get here any more."""
         self.witness: Callable[[str, str, str, Any, Callable[[], Json]], Json] = lambda *args: args[-1]()
         """Sees each write: method, collection, name and body, and has it done."""
         self.held: set[str] = set()
@@ -116,6 +118,8 @@ class Connection:
         await asyncio.sleep(0)
         if self.latency:
             self.clock.run_for(self.latency)
+        if self.dead:
+            raise Crash(path)
         collection, name = place_of(path)
         fault = "refused" if self.down else self.fails(collection)
         if fault == "refused":
@@ -127,7 +131,9 @@ class Connection:
         if method == "GET":
             self.asked[collection] += 1
             return self.api.read(path, query or {})
-        assert name is not None
+        if query and "dryRun" in query:
+            return self.api.write(method, path, query, body, kind)
+        name = name or body["metadata"]["name"]
         answer = self.witness(
             method, collection, name, body, lambda: self.api.write(method, path, query or {}, body, kind)
         )
@@ -135,7 +141,7 @@ class Connection:
         if self.crash_after is not None:
             self.crash_after -= 1
             if self.crash_after <= 0:
-                self.crash_after = None
+                self.crash_after, self.dead = None, True
                 raise Crash(collection)
         if fault == "lost":
             raise Unavailable("The API server does not answer.")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from podpin.core.release import digest_of
+from tests.simulation.nodes import QUOTA
 
 if TYPE_CHECKING:
     from tests.simulation.api import ApiServer, Json
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 SOON: Final = 0.05
 """Seconds that the controllers take to see a change and to act on it."""
-QUOTA: Final = 'pods "web" is forbidden: exceeded quota: pods'
 
 
 @dataclass
@@ -46,8 +46,6 @@ class ReplicaSet:
 class Deployments:
     def __init__(self, api: ApiServer, nodes: Nodes) -> None:
         self.api, self.nodes, self.clock = api, nodes, nodes.clock
-        self.quota: int | None = None
-        """How many Pods the namespace may have."""
         self.asleep = False
         """The controller manager is down."""
         self._sets: dict[str, dict[str, ReplicaSet]] = {}
@@ -166,11 +164,11 @@ class Deployments:
         for pod in sorted(active, key=_who_goes_first)[: max(0, len(active) - one.replicas)]:
             pod.delete()
         for _ in range(one.replicas - len(active)):
-            if self.quota is not None and sum(pod.active for pod in self.nodes.pods.values()) >= self.quota:
+            if self.nodes.is_full:
                 return True
-            name = f"web-{one.hash[:6]}-{next(self._serial)}"
-            labels = dict(one.template["metadata"]["labels"])
-            one.pods.append(self.nodes.create(name, raw["metadata"]["uid"], one.template, labels))
+            name = f"{raw['metadata']['name']}-{one.hash[:6]}-{next(self._serial)}"
+            owner = {"uid": raw["metadata"]["uid"], "controller": True}
+            one.pods.append(self.nodes.create(name, [owner], one.template))
         return False
 
     def _tell(self, raw: Json, sets: dict[str, ReplicaSet], new: ReplicaSet | None, *, refused: bool) -> None:

@@ -50,9 +50,10 @@ class Ended:
 
 
 class PodLife:
-    def __init__(self, nodes: Nodes, name: str, owner: str, template: Json, labels: dict[str, str]) -> None:
-        self.nodes, self.clock, self.name, self.owner = nodes, nodes.clock, name, owner
-        self.template, self.labels = template, labels
+    def __init__(self, nodes: Nodes, name: str, owners: list[Json], template: Json) -> None:
+        self.nodes, self.clock, self.name, self.owners = nodes, nodes.clock, name, owners
+        self.template = template
+        self.labels: dict[str, str] = dict(template["metadata"]["labels"])
         self.fate: Fate = fate_of(template)
         container = template["spec"]["containers"][0]
         self.container: str = container["name"]
@@ -80,7 +81,7 @@ class PodLife:
         """In true time."""
         self._pulls = 0
         self._chapter = 0
-        self.nodes.api.put("pods", self.raw())
+        self._last = self.nodes.api.put("pods", self.raw())
 
     # --- what others see
 
@@ -96,17 +97,23 @@ class PodLife:
     def raw(self) -> Json:
         """The object as it is to be stored now."""
         stored = self.nodes.api.get("pods", self.name)
-        metadata: Json = dict(stored["metadata"]) if stored else {"name": self.name, "labels": self.labels}
-        metadata["ownerReferences"] = [{"uid": self.owner, "controller": True}]
+        metadata: Json = {**self.template["metadata"], **(stored["metadata"] if stored else {}), "name": self.name}
+        metadata["ownerReferences"] = self.owners
         if self.deleting:
             metadata["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+            if self.node is not None:
+                metadata["deletionGracePeriodSeconds"] = int(GRACE)
         spec = {**self.template["spec"], **({"nodeName": self.node.name} if self.node else {})}
         status: Json = {"phase": self.phase, "conditions": self._conditions()}
         if self.reason:
             status["reason"] = self.reason
         if self.told:
             status["containerStatuses"] = [self._container()]
-        return {"metadata": metadata, "spec": spec, "status": status}
+        return {"kind": "Pod", "metadata": metadata, "spec": spec, "status": status}
+
+    def stored(self) -> Json:
+        """The object as it was stored last, though it may be gone by now."""
+        return self._last
 
     def _conditions(self) -> list[Json]:
         told: list[Json] = []
@@ -145,7 +152,7 @@ class PodLife:
     def write(self) -> None:
         """Store what has become of it."""
         if not self.gone:
-            self.nodes.api.put("pods", self.raw())
+            self._last = self.nodes.api.put("pods", self.raw())
 
     # --- how its story goes on
 
@@ -299,9 +306,25 @@ class PodLife:
         self.write()
 
     def _again(self) -> None:
+        assert self.node is not None
         self.last = self.ended or self.last
         self.restarts += 1
-        self._create()
+        if self.image in self.node.images:
+            self._create()
+        else:
+            self._pull()
+
+    def change_image(self, image: str) -> None:
+        """Somebody sets another image by hand: the kubelet restarts the container with it."""
+        if not self.active:
+            return
+        container = {**self.template["spec"]["containers"][0], "image": image}
+        self.template = {**self.template, "spec": {**self.template["spec"], "containers": [container]}}
+        self.image, self.fate = image, fate_of(self.template)
+        if self.runs and self.node is not None and self.node.up:
+            self._exit((137, "Error", ""))
+        else:
+            self.write()
 
     # --- what happens to its node
 

@@ -7,16 +7,18 @@ whether everything has come to rest where it should.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from podpin.core.names import PAUSE
+from tests.builders import REPOSITORY
 from tests.simulation.cluster import WATCHED, PaperCluster
 from tests.simulation.images import FATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tests.simulation.api import Json
     from tests.simulation.nodes import Node
@@ -26,6 +28,12 @@ LETTERS = st.sampled_from(sorted(FATES))
 GOOD_LETTERS = st.sampled_from("abc")
 COLLECTIONS = st.sampled_from(WATCHED)
 JUMPS = (-60.0, -10.0, 10.0, 60.0)
+CANARIES: Final[Mapping[str, Json | None]] = {
+    "none": None,
+    "one step": {"replicas": 1, "bakeTime": "20s"},
+    "approved": {"percent": 50, "pause": True},
+    "two steps": {"steps": [{"replicas": 1}, {"percent": 100, "bakeTime": "30s", "pause": True}]},
+}
 MOST_SKEW = 100.0
 """How far the operator's clock is ever off, in seconds: a third of the deadline."""
 
@@ -33,6 +41,8 @@ MOST_SKEW = 100.0
 class Weather(RuleBasedStateMachine):
     steps: ClassVar[Counter[str]] = Counter()
     """How often each rule has been followed in this process."""
+    lives: ClassVar[Counter[str]] = Counter()
+    """How many rollouts have lived, by their kinds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,15 +71,34 @@ class Weather(RuleBasedStateMachine):
             [None, None, {"type": "Recreate"}, {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}]
         ),
         min_ready=st.sampled_from([0, 0, 4]),
+        kind=st.sampled_from(["Deployment", "Pods"]),
+        canary=st.sampled_from(sorted(CANARIES)),
     )
     def begins(
-        self, replicas: int | None, probed: bool, skew: float, letter: str, strategy: Json | None, min_ready: int
+        self,
+        replicas: int | None,
+        probed: bool,
+        skew: float,
+        letter: str,
+        strategy: Json | None,
+        min_ready: int,
+        kind: str = "Deployment",
+        canary: str = "none",
     ) -> None:
+        self.lives[f"{kind}, canary: {canary}"] += 1
         cluster = self.cluster
         for number, node in enumerate(cluster.nodes.nodes):
             node.skew = skew * (1, -1, 0)[number % 3]
         cluster.registry.tag = letter
-        cluster.apply(replicas=replicas, probed=probed, strategy=strategy, min_ready=min_ready)
+        cluster.other_is(well=True)
+        cluster.apply(
+            kind=kind,
+            canary=CANARIES[canary],
+            replicas=replicas,
+            probed=probed,
+            strategy=strategy,
+            min_ready=min_ready,
+        )
         cluster.start_podpin()
 
     # --- time
@@ -107,6 +136,38 @@ class Weather(RuleBasedStateMachine):
     def the_user_edits_the_switches(self, enabled: bool, suspend: bool, after: float) -> None:
         self.step("the user edits the switches", after).apply(enabled=enabled, suspend=suspend)
 
+    @rule(
+        manual=st.booleans(),
+        windows=st.sampled_from([False, False, True]),
+        freeze=st.sampled_from([False, False, True]),
+        depends=st.booleans(),
+        after=MOMENTS,
+    )
+    def the_user_edits_the_gates(self, manual: bool, windows: bool, freeze: bool, depends: bool, after: float) -> None:
+        cluster = self.step("the user edits the gates", after)
+        cluster.apply(manual=manual, windows=windows, freeze=freeze, depends=depends)
+
+    @rule(well=st.booleans(), after=MOMENTS)
+    def the_other_rollout_is_well_or_not(self, well: bool, after: float) -> None:
+        self.step("the other rollout is well or not", after).other_is(well=well)
+
+    @rule(canary=st.sampled_from(sorted(CANARIES)), after=MOMENTS)
+    def the_user_edits_the_canary(self, canary: str, after: float) -> None:
+        self.step("the user edits the canary", after).apply(canary=CANARIES[canary])
+
+    @rule(step=st.sampled_from([None, 1, 2]), after=MOMENTS)
+    def somebody_approves(self, step: int | None, after: float) -> None:
+        self.step("somebody approves", after).approve(step)
+
+    @rule(paused=st.booleans(), after=MOMENTS)
+    def somebody_pauses(self, paused: bool, after: float) -> None:
+        self.step("somebody pauses or resumes", after).annotate(PAUSE, "a look first" if paused else None)
+
+    @precondition(lambda self: self.cluster.canary)
+    @rule(after=MOMENTS)
+    def somebody_deletes_the_canary(self, after: float) -> None:
+        self.step("somebody deletes the canary", after).delete_canary()
+
     @rule(replicas=st.sampled_from([0, 1, 2, 4, None]), after=MOMENTS)
     def the_user_scales(self, replicas: int | None, after: float) -> None:
         self.step("the user scales", after).apply(replicas=replicas)
@@ -124,6 +185,7 @@ class Weather(RuleBasedStateMachine):
     def the_user_asks_to_go_back(self, after: float) -> None:
         self.step("the user asks to go back", after).ask("rollback-to", "previous")
 
+    @precondition(lambda self: not self.cluster.has_pods)
     @rule(after=MOMENTS, what=st.sampled_from(["image", "paused", "replicas", "strategy"]), letter=LETTERS)
     def somebody_edits_the_deployment(self, after: float, what: str, letter: str) -> None:
         cluster = self.step(f"somebody edits the Deployment's {what}", after)
@@ -139,7 +201,26 @@ class Weather(RuleBasedStateMachine):
 
     @rule(after=MOMENTS)
     def somebody_deletes_the_deployment(self, after: float) -> None:
-        self.step("somebody deletes the Deployment", after).delete_deployment()
+        self.step("somebody deletes the Deployment, or all Pods", after).delete_workload()
+
+    @precondition(lambda self: self.cluster.has_pods)
+    @rule(number=st.integers(0, 9), letter=LETTERS, after=MOMENTS)
+    def somebody_edits_a_pod(self, number: int, letter: str, after: float) -> None:
+        cluster = self.step("somebody edits a Pod's image", after)
+        if pods := cluster.pods:
+            pods[number % len(pods)].change_image(f"{REPOSITORY}:by-hand-{letter}")
+
+    @precondition(lambda self: self.cluster.has_pods)
+    @rule(number=st.integers(0, 9), after=MOMENTS)
+    def somebody_orphans_a_pod(self, number: int, after: float) -> None:
+        cluster = self.step("somebody orphans a Pod", after)
+        if pods := cluster.pods:
+            cluster.nodes.hand_over(pods[number % len(pods)].name, [])
+
+    @precondition(lambda self: self.cluster.has_pods)
+    @rule(budget=st.sampled_from([None, 1, 2]))
+    def there_is_a_disruption_budget_or_not(self, budget: int | None) -> None:
+        self.step("there is a disruption budget or not").nodes.budget = budget
 
     @rule(after=MOMENTS)
     def the_status_is_lost(self, after: float) -> None:
@@ -185,12 +266,12 @@ class Weather(RuleBasedStateMachine):
         cluster = self.step("the API server is slow or down")
         cluster.connection.down, cluster.connection.latency = down, latency
 
-    @rule(collection=st.sampled_from(["deployments", "controllerrevisions", "imagerollouts"]), count=st.integers(1, 3))
+    @rule(collection=COLLECTIONS, count=st.integers(1, 3))
     def some_requests_fail(self, collection: str, count: int) -> None:
         self.step("some requests fail").connection.fails = failing(collection, count, "refused")
 
     @rule(
-        collection=st.sampled_from(["deployments", "controllerrevisions", "imagerollouts"]),
+        collection=COLLECTIONS,
         how=st.sampled_from(["lost", "denied"]),
     )
     def some_writes_fail(self, collection: str, how: str) -> None:
@@ -266,7 +347,7 @@ class Weather(RuleBasedStateMachine):
 
     @rule(quota=st.sampled_from([None, None, 1, 2]))
     def there_is_a_quota_or_not(self, quota: int | None) -> None:
-        self.step("there is a quota or not").deployments.quota = quota
+        self.step("there is a quota or not").nodes.quota = quota
 
     @rule(what=st.sampled_from(["storage", "scheduler", "controllers"]), down=st.booleans())
     def the_cluster_is_in_trouble(self, what: str, down: bool) -> None:

@@ -6,6 +6,8 @@ import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from podpin.core.names import LABEL_TRACK
+from podpin.errors import Denied, Unavailable
 from tests.simulation.kubelet import PodLife
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ TOLERATED: Final = 300.0
 COLLECTED: Final = 60.0
 """Seconds after which the Pods of a node that is no more are collected."""
 TRY_AGAIN: Final = 15.0
+QUOTA: Final = 'pods "web" is forbidden: exceeded quota: pods'
+BUDGET: Final = "Cannot evict pod as it would violate the pod's disruption budget."
 
 
 @dataclass
@@ -46,21 +50,72 @@ class Nodes:
         """What all Pods' probes depend on, such as a database, is gone."""
         self.storage_down = False
         self.scheduler_down = False
+        self.quota: int | None = None
+        """How many Pods the namespace may have."""
+        self.budget: int | None = None
+        """How many Pods must be ready after an eviction, by a PodDisruptionBudget."""
         self.pods: dict[str, PodLife] = {}
         self.listeners: list[Callable[[PodLife], None]] = []
         self._serial = itertools.count(1)
         self.nodes = [self._new() for _ in range(count)]
+        api.pods = self
+        api.heard.append(self._heard)
 
     def _new(self) -> Node:
         return Node(f"node-{next(self._serial)}")
 
     # --- Pods
 
-    def create(self, name: str, owner: str, template: Json, labels: dict[str, str]) -> PodLife:
+    def create(self, name: str, owners: list[Json], template: Json) -> PodLife:
         """A controller makes a Pod."""
-        pod = self.pods[name] = PodLife(self, name, owner, template, labels)
+        pod = self.pods[name] = PodLife(self, name, owners, template)
         self.clock.after(0.1, lambda: self._schedule(pod))
         return pod
+
+    @property
+    def is_full(self) -> bool:
+        """The quota allows no more Pods."""
+        return self.quota is not None and sum(pod.active for pod in self.pods.values()) >= self.quota
+
+    def admit(self, manifest: Json, *, rehearsed: bool) -> Json:
+        """podpin makes a Pod itself, or asks whether it could."""
+        if self.is_full:
+            raise Denied(QUOTA)
+        if rehearsed:
+            return manifest
+        metadata = dict(manifest["metadata"])
+        owners = metadata.pop("ownerReferences")
+        template = {"metadata": metadata, "spec": manifest["spec"]}
+        return self.create(metadata["name"], owners, template).stored()
+
+    def let_go(self, name: str) -> Json:
+        """podpin deletes a Pod."""
+        pod = self.pods[name]
+        pod.delete()
+        return pod.stored()
+
+    def evict(self, name: str) -> Json:
+        """podpin asks for an eviction."""
+        pod = self.pods[name]
+        serving = sum(one.ready for one in self.pods.values() if one.active and LABEL_TRACK not in one.labels)
+        if self.budget is not None and pod.ready and serving <= self.budget:
+            raise Unavailable(BUDGET)
+        pod.evict("EvictionByEvictionAPI")
+        return pod.stored()
+
+    def hand_over(self, name: str, owners: list[Json]) -> Json:
+        """Somebody becomes a Pod's owner."""
+        pod = self.pods[name]
+        pod.owners = owners
+        pod.write()
+        return pod.stored()
+
+    def _heard(self, collection: str, kind: str, raw: Json) -> None:
+        """What is deleted takes its Pods along."""
+        if kind == "DELETED" and collection != "pods":
+            for pod in list(self.pods.values()):
+                if any(owner["uid"] == raw["metadata"]["uid"] for owner in pod.owners):
+                    pod.delete()
 
     def changed(self, pod: PodLife) -> None:
         """Tell the controllers of a Pod that came or went."""
@@ -70,7 +125,7 @@ class Nodes:
             listener(pod)
 
     def _schedule(self, pod: PodLife) -> None:
-        if pod.gone or pod.deleting or pod.node is not None:
+        if not pod.active or pod.node is not None:
             return
         if self.scheduler_down:
             self.clock.after(TRY_AGAIN, lambda: self._schedule(pod))
@@ -164,6 +219,7 @@ class Nodes:
     def heal(self) -> None:
         """All is well again."""
         self.backend_down = self.storage_down = self.scheduler_down = False
+        self.quota = self.budget = None
         for node in self.nodes:
             node.cordoned = False
             self.find(node, rebooted=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from podpin.adapters.kube.cluster import Cluster
 from podpin.checking import Checking
 from podpin.core.checks import Outcome, Passed
-from podpin.core.names import Key
+from podpin.core.names import Key, Place
 from podpin.core.spec.checks import CheckSpec
 from podpin.errors import PodpinError, Unavailable
 from podpin.inquiry import Failed, Found
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from podpin.adapters.kube.api import Api
+    from podpin.core.observation import Pod
     from podpin.poller import Poller, Wish
     from tests.simulation.api import Json
     from tests.simulation.clockwork import Clockwork
@@ -137,6 +138,11 @@ class Podpin:
     ) -> None:
         self.loop, self.connection, self.clock, self._registry = loop, connection, connection.clock, registry
         self.alive = True
+        self.basis: Json = {}
+        """The ImageRollout as it was known when the look that is under way began."""
+        self.began = now()
+        """When that was, by podpin's own clock."""
+        self._now = now
         self.looks = 0
         self.died = False
         self._busy = self._woken = False
@@ -163,6 +169,19 @@ class Podpin:
         if not self.loop.is_running():
             self.loop.catch_up()
 
+    def known(self, key: Key) -> Json:
+        """An ImageRollout as podpin knows it; empty where it knows none."""
+        return self._rollouts.get(key) or {}
+
+    def pods(self) -> list[Pod]:
+        """The rollout's own Pods as podpin knows them."""
+        return [pod for pod in self._cluster.pods(WEB) if not pod.canary]
+
+    def replicas(self) -> int:
+        """How many replicas the Deployment has, as podpin knows it; 0 without one."""
+        workload = self._cluster.workload(WEB, Place("Deployment", "web"))
+        return workload.replicas if workload else 0
+
     async def probe(self, check: CheckSpec, key: Key, release: str) -> Outcome:
         """What a check of the user's own comes to: all is well here."""
         return Passed()
@@ -184,13 +203,15 @@ class Podpin:
                 for raw in page["items"]:
                     if self._rollouts.put(raw):
                         self.wake()
-                if not page["items"] and self._rollouts.drop(WEB):
-                    self.reconciler.forget(WEB)
+                for key in {*self._rollouts} - {Key("shop", raw["metadata"]["name"]) for raw in page["items"]}:
+                    self._rollouts.drop(key)
+                    self.reconciler.forget(key)
                 version = {"resourceVersion": page["metadata"]["resourceVersion"]}
                 async for kind, raw in await self.connection.watch(path, version):
                     if kind == "DELETED":
-                        if self._rollouts.drop(WEB, int(raw["metadata"]["resourceVersion"])):
-                            self.reconciler.forget(WEB)
+                        key = Key("shop", raw["metadata"]["name"])
+                        if self._rollouts.drop(key, int(raw["metadata"]["resourceVersion"])):
+                            self.reconciler.forget(key)
                     elif self._rollouts.put(raw):
                         self.wake()
             except PodpinError:
@@ -225,7 +246,7 @@ class Podpin:
         self.looks += 1
         self._due = None
         try:
-            wait = self._done(self.reconciler.reconcile(WEB))
+            wait = self._done(self._reconciled())
         except Crash:
             self.died = True
         except PodpinError as error:
@@ -240,6 +261,10 @@ class Podpin:
             self._busy = False
             if self.died:
                 self.end()
+
+    async def _reconciled(self) -> timedelta | None:
+        self.basis, self.began = self.known(WEB), self._now()
+        return await self.reconciler.reconcile(WEB)
 
     def _done(self, work: Coroutine[Any, Any, timedelta | None]) -> timedelta | None:
         return self.loop.run_until_complete(work)

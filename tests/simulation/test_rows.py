@@ -92,6 +92,13 @@ def kubelets_are_started_anew(cluster: PaperCluster) -> None:
         cluster.run(3)
 
 
+def a_kubelet_is_started_anew_and_the_clocks_differ(cluster: PaperCluster) -> None:
+    cluster.skew = 60.0
+    pushed("b", 24)(cluster)
+    for node in cluster.nodes.nodes:
+        cluster.nodes.restart_kubelet(node, 6.0)
+
+
 def somebody_edits_by_hand(cluster: PaperCluster) -> None:
     pushed("b")(cluster)
     cluster.edit_deployment(strategy={"type": "Recreate"}, replicas=7)
@@ -144,10 +151,10 @@ def there_is_no_room(cluster: PaperCluster) -> None:
 
 
 def there_is_no_quota(cluster: PaperCluster) -> None:
-    cluster.deployments.quota = 2
+    cluster.nodes.quota = 2
     pushed("b", 3600)(cluster)
     says(cluster, "PodsNotCreated")
-    cluster.deployments.quota = None
+    cluster.nodes.quota = None
 
 
 def there_is_no_storage(cluster: PaperCluster) -> None:
@@ -202,6 +209,7 @@ ROWS = [
     Row("a spot node is lost in mid-trial", a_spot_node_is_lost, "c", "RolledOut", 8),
     Row("the nodes are replaced one by one in mid-trial", the_cluster_is_upgraded, "b", "RolledOut", 8),
     Row("the kubelets are started anew in mid-trial", kubelets_are_started_anew, "b", "RolledOut", 7),
+    Row("a kubelet is started anew, and podpin's clock is a minute ahead of the node's", a_kubelet_is_started_anew_and_the_clocks_differ, "b", "RolledOut", 5, {"replicas": 1}),
     Row("somebody edits the Deployment in mid-rollout", somebody_edits_by_hand, "b", "RolledOut", 7),
     Row("somebody sets a broken image in mid-rollout", somebody_sets_an_image_by_hand, "b", "RolledOut", 7),
     Row("no replicas are wanted for an hour", nobody_is_wanted_for_an_hour, "b", "RolledOut", 14),

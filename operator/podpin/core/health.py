@@ -193,7 +193,7 @@ def _judge(
         elif finding := _doubted(pod, seen):
             starting.append(finding)
         elif finding := _first(FAILURE_SIGNALS, pod):
-            proven.append(_proven_at(pod, finding, now))
+            proven.append(_proven_at(pod, finding, seen, now))
             if now >= proven[-1]:
                 failing.append(finding)
             else:
@@ -271,12 +271,13 @@ def _doubted(pod: Pod, seen: Observation) -> Finding | None:
     )
 
 
-def _proven_at(pod: Pod, finding: Finding, now: datetime) -> datetime:
+def _proven_at(pod: Pod, finding: Finding, seen: Observation, now: datetime) -> datetime:
     """From when the finding counts. A kubelet that starts anew withdraws Ready from all Pods that have a probe, and
-    gives it back after one round of the probe: only what is lost for longer is lost (kubernetes/kubernetes#100277)."""
+    gives it back after one round of the probe: only what is lost for longer is lost (kubernetes/kubernetes#100277).
+    It counts from when podpin saw it, too: a node's clock may be behind."""
     if finding.reason != READINESS_LOST or pod.ready_changed is None:
         return now
-    return pod.ready_changed + pod.probe_round
+    return max(pod.ready_changed, seen.unready.get(pod.uid, pod.ready_changed)) + pod.probe_round
 
 
 def _shared_trouble(control: Sequence[Pod]) -> Finding | None:

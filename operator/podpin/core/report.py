@@ -346,9 +346,12 @@ def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]
         return 0, 0
     if settled.state is State.TRYING and old.replicas is not None and not is_complete(workload):
         return old.replicas, old.ready_replicas or 0
+    pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.is_over]
+    ready = sum(pod.ready for pod in pods)
     if settled.state in (State.STEADY, State.HELD, State.CANARY) and settled.running is not None:
-        pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.is_over]
-        return len(pods), sum(pod.ready for pod in pods)
+        return len(pods), ready
+    if settled.state is State.FAILED:  # Pods of others may be there still, and ready at times: not what is named
+        return min(workload.total, workload.replicas), min(ready, workload.replicas)
     return min(workload.total, workload.replicas), min(workload.available, workload.replicas)
 
 
