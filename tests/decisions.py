@@ -9,12 +9,14 @@ from podpin.core.decision import (
     ApplyCanary,
     CreatePod,
     DeletePod,
+    EndPull,
     EvictPod,
     Judge,
     PatchPod,
     Prune,
     Rehearse,
     RemoveCanary,
+    StartPull,
     Unstick,
     Write,
 )
@@ -45,6 +47,8 @@ def told(action: Action) -> str:
             return "remove canary"
         case Unstick(pod):
             return f"unstick {pod}"
+        case StartPull() | EndPull():
+            return type(action).__name__
         case Prune(release):
             return f"prune {names[release]}"
         case Rehearse(release, _):

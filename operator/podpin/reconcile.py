@@ -27,6 +27,7 @@ from podpin.core.decision import (
     CreatePod,
     Decision,
     DeletePod,
+    EndPull,
     EvictPod,
     Judge,
     Notice,
@@ -37,6 +38,7 @@ from podpin.core.decision import (
     RemoveCanary,
     Requests,
     Rollout,
+    StartPull,
     Unstick,
     Write,
 )
@@ -50,6 +52,7 @@ from podpin.core.placement import placement_of
 from podpin.core.policy import Choice
 from podpin.core.policy.promote import Source, promoted, source_key
 from podpin.core.policy.terms import SOURCE_DEGRADED, TOO_YOUNG, PassedOver, Terms
+from podpin.core.prepull import PRE_PULLING
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
 from podpin.core.rollout import decide, wanted_release
@@ -67,6 +70,7 @@ from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
 from podpin.poller import AccessSource, Look, Poller, Wish
+from podpin.pulling import Pulling
 from podpin.rollouts import Rollouts
 
 SLOW_START = timedelta(seconds=5)
@@ -215,6 +219,8 @@ class Memory:
     """When what another rollout runs will have been healthy for long enough."""
     crew: Crew = field(default_factory=Crew)
     """What stands in the way of Pods that podpin makes itself."""
+    pulling: Pulling = field(default_factory=Pulling)
+    """What stands in the way of those that pull a release."""
     again: bool = False
     """Something has come of the work on the Pods that is to be told at once."""
     control: tuple[tuple[CheckSpec, ...], datetime, frozenset[str]] | None = None
@@ -320,9 +326,9 @@ class Reconciler:
             self._checks.forget(key)
             self._poller.forget(key)
             self._rollouts.follow(key, ())
-            seen = Observation(records=self._cluster.records(key))
+            seen = Observation(records=self._cluster.records(key), pullers=self._pods(key, pull=True))
             if spec.spec is not None and spec.spec.kind == podset.KIND:
-                seen = replace(seen, pods=self._cluster.pods(key), hindrance=memory.crew.hindrance)
+                seen = replace(seen, pods=self._pods(key), hindrance=memory.crew.hindrance)
                 seen = podset.observed(rollout, spec.spec, seen, now)
             return seen, None
         place, template = spec.place(key.name), spec.template
@@ -332,13 +338,16 @@ class Reconciler:
             if obstacle := await self._obstacle(rollout, spec, found):
                 self._poller.forget(key)
                 self._rollouts.follow(key, ())
-                return Observation(records=self._cluster.records(key), obstacle=obstacle), None
+                records, pullers = self._cluster.records(key), self._pods(key, pull=True)
+                return Observation(records=records, pullers=pullers, obstacle=obstacle), None
             template = found.template if found else {}
         seen = replace(
             await self._chosen(rollout, spec, memory, template),
             workload=self._cluster.workload(key, place) or found,
             canary=_owned(self._cluster.canary(key), rollout.uid),
-            pods=self._cluster.pods(key),
+            pods=self._pods(key),
+            pullers=self._pods(key, pull=True),
+            not_pulled=memory.pulling.refused,
             records=self._cluster.records(key),
         )
         if spec.depends_on and not spec.suspend:
@@ -365,6 +374,10 @@ class Reconciler:
         changed, again = await self._configuration.moved(rollout, spec, seen, now)
         seen, recheck = await self._questioned(rollout, spec, replace(seen, moved=changed), memory, now)
         return seen, min((wait for wait in (recheck, again) if wait is not None), default=None)
+
+    def _pods(self, key: Key, *, pull: bool = False) -> tuple[Pod, ...]:
+        """The rollout's Pods, or those that only pull."""
+        return tuple(pod for pod in self._cluster.pods(key) if pod.pulls is pull)
 
     async def _unfit(
         self, rollout: Rollout, spec: Spec, seen: Observation, memory: Memory, now: datetime
@@ -545,7 +558,10 @@ class Reconciler:
         release = trial.workload.release if trial.workload else None
         record = next((record for record in seen.records if record.release == release), None)
         pods = [pod for pod in trial.pods if pod.release == release and not pod.ready and not pod.deleting]
-        if not pods or (record is not None and record.verdict is not None):
+        if record is not None and record.verdict is not None:
+            pods = []
+        pods += [pod for pod in seen.pullers if not pod.is_over]
+        if not pods:
             memory.answers = None
             return seen, None
         answers = memory.answers = {
@@ -559,7 +575,7 @@ class Reconciler:
         for pod in pods:
             for failing in missing_images(pod):
                 try:
-                    pin = parse_pin(pins.get(failing.name, failing.image))
+                    pin = parse_pin(failing.image if pod.pulls else pins.get(failing.name, failing.image))
                 except ReferenceInvalid:
                     continue
                 if pin.digest not in answers:
@@ -579,8 +595,11 @@ class Reconciler:
                 trouble = answers[pod.uid][1] if pod.uid in answers else None
                 if isinstance(trouble, str):
                     told[pod.uid] = trouble
-        pods_told = tuple(replace(pod, trouble=told[pod.uid]) if pod.uid in told else pod for pod in seen.pods)
-        return replace(seen, gone=frozenset(gone), pods=pods_told), recheck
+        pods_told, pullers_told = (
+            tuple(replace(pod, trouble=told[pod.uid]) if pod.uid in told else pod for pod in group)
+            for group in (seen.pods, seen.pullers)
+        )
+        return replace(seen, gone=frozenset(gone), pods=pods_told, pullers=pullers_told), recheck
 
     async def _mount_trouble(self, key: Key, pod: Pod) -> str | None:
         """What a Pod's events say, where they can be read: it explains, and nothing must wait for it."""
@@ -632,6 +651,7 @@ class Reconciler:
         key, status = rollout.key, decision.status
         applied: Workload | None = None
         work: list[PodAction] = []
+        pulls: list[StartPull | EndPull] = []
         fetching = [
             asyncio.ensure_future(self._cluster.release(key, action.id))
             for action in decision.actions
@@ -663,6 +683,8 @@ class Reconciler:
                         await self._rehearse(rollout, release, intent)
                     case AdoptPod() | CreatePod() | DeletePod() | EvictPod() | PatchPod():
                         work.append(action)
+                    case StartPull() | EndPull():
+                        pulls.append(action)
                     case Prune(id_):
                         await self._cluster.prune(key, id_)
                     case _:
@@ -675,6 +697,7 @@ class Reconciler:
             await self._work(rollout, seen, work)
             marked = replace(seen, records=self._cluster.records(key))
             seen = podset.observed(rollout, spec, marked, self._clock())
+        await self._pull(rollout, decision, pulls)
         there = seen.workload
         ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
         if applied is None and there is not None and ours and not there.drifted:
@@ -731,6 +754,13 @@ class Reconciler:
         memory.again = await memory.crew.work(self._cluster, key, rollout.uid, actions, manifest, self._clock())
         for action in actions:
             log.info("%s: %s %s", key, type(action).__name__, action.name)
+
+    async def _pull(self, rollout: Rollout, decision: Decision, actions: Sequence[StartPull | EndPull]) -> None:
+        memory, waiting = self._memories.setdefault(rollout.key, Memory()), decision.status.waiting
+        if waiting is None or waiting.reason != PRE_PULLING:
+            memory.pulling.refused = {}
+        if await memory.pulling.work(self._cluster, rollout.key, rollout.uid, actions):
+            memory.again = True
 
     async def _apply_canary(self, rollout: Rollout, action: ApplyCanary) -> None:
         assert isinstance(rollout.spec, Spec)

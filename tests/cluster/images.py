@@ -47,14 +47,16 @@ def push_app(
     format: Format = "oci",  # noqa: A002 - the word that registries use
     after: float = 1,
     created: str | None = None,
+    user: str = "",
 ) -> str:
     """Push the application and return the digest that the tag now has.
 
-    `version` is what it serves, by default the tag; `after` is when the kinds that change do so, in seconds.
+    `version` is what it serves, by default the tag; `after` is when the kinds that change do so, in seconds; `user`
+    is whom the image runs as, root where it does not say.
     """
     labels = {"podpin.test/repository": repository, "podpin.test/format": format}
     layers = layers_of(kind, version or tag, after)
-    image = Image(registry, repository, layers, entrypoint_of(kind), created, labels)
+    image = Image(registry, repository, layers, entrypoint_of(kind), created, labels, user)
     if kind == "wrong_platform":
         return image.push_index(tag, OCI_INDEX, [other_architecture()])
     match format:
@@ -97,6 +99,7 @@ class Image:
     entrypoint: Sequence[str]
     created: str | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    user: str = ""
 
     def push(self, tag: str, media_type: str, *, says_its_type: bool = True) -> str:
         """Push one manifest, for this machine's architecture; return its digest."""
@@ -147,6 +150,7 @@ class Image:
                 "Entrypoint": list(self.entrypoint),
                 "ExposedPorts": {"8080/tcp": {}},
                 "WorkingDir": "/",
+                **({"User": self.user} if self.user else {}),
                 "Labels": self.labels,
             },
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in self.layers]},

@@ -6,9 +6,10 @@ them, so that a crash between any two leaves a world from which the same decisio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from podpin.core.names import Key
 from podpin.core.release import Record, Release
@@ -155,6 +156,22 @@ class PatchPod:
     """When it was decided."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartPull:
+    """Make a Pod that only pulls a release's images onto a node."""
+
+    name: str
+    manifest: Mapping[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndPull:
+    """Take such a Pod away."""
+
+    name: str
+    uid: str
+
+
 PodAction = AdoptPod | CreatePod | DeletePod | EvictPod | PatchPod
 
 
@@ -165,7 +182,9 @@ class Prune:
     release: str
 
 
-Action = Write | Judge | Apply | ApplyCanary | RemoveCanary | Unstick | Rehearse | PodAction | Prune
+Action = (
+    Write | Judge | Apply | ApplyCanary | RemoveCanary | Unstick | Rehearse | PodAction | StartPull | EndPull | Prune
+)
 
 
 @dataclass(frozen=True, slots=True)

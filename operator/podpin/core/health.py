@@ -190,7 +190,7 @@ def _judge(
     for pod in (pod for pod in pods if not pod.ready):
         if finding := _first(CLUSTER_SIGNALS, pod) or _overlooked(pod, now):
             blocked.append(finding)
-        elif finding := _doubted(pod, seen):
+        elif finding := doubted(pod, seen):
             starting.append(finding)
         elif finding := _first(FAILURE_SIGNALS, pod):
             proven.append(_proven_at(pod, finding, seen, now))
@@ -256,7 +256,7 @@ def _overlooked(pod: Pod, now: datetime) -> Finding | None:
     return Finding("Unschedulable", f"Pod {pod.name} has no node, and the scheduler does not say why")
 
 
-def _doubted(pod: Pod, seen: Observation) -> Finding | None:
+def doubted(pod: Pod, seen: Observation) -> Finding | None:
     """The kubelet says "not found", but the registry has not said so itself: a mirror or a cache may be lying.
 
     So it is no proof against the release; but a release that cannot be pulled in time has failed all the same.

@@ -5,6 +5,7 @@ Names are deterministic, so that an action done twice is the same action. Each i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 GROUP: Final = "podpin.dev"
@@ -24,6 +25,9 @@ FIELD_MANAGER_LEFT: Final = "podpin-left"
 
 LABEL_ROLLOUT: Final = f"{GROUP}/rollout"
 """On every child and every Pod: the ImageRollout's name. It is the whole selector unless the user adds labels to it."""
+LABEL_PULLS: Final = f"{GROUP}/pulls-for"
+"""On a Pod that only pulls a release onto its node: the ImageRollout's name. Such a Pod has LABEL_ROLLOUT too, so that
+one watch shows all Pods, but empty, so that no selector of a workload, a budget or an autoscaler counts it."""
 LABEL_RELEASE: Final = f"{GROUP}/release"
 """On the Pod template and on release records: the release's id."""
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
@@ -99,6 +103,16 @@ def canary_name(rollout: str) -> str:
 def canary_place(rollout: str) -> Place:
     """Where that Deployment is."""
     return Place("Deployment", canary_name(rollout))
+
+
+def pull_name(rollout: str, release: str, mark: str) -> str:
+    """The name of a Pod that only pulls a release onto a node; `mark` tells the nodes apart."""
+    return f"{rollout}-{release}-pull-{mark}"
+
+
+def rollout_of(labels: Mapping[str, str]) -> str | None:
+    """The name of the ImageRollout that an object with these labels is of, or None."""
+    return labels.get(LABEL_ROLLOUT) or labels.get(LABEL_PULLS) or None
 
 
 def pod_name(rollout: str, release: str, ordinal: int) -> str:

@@ -98,6 +98,8 @@ class Pod:
     containers: tuple[Container, ...] = ()
     canary: bool = False
     """It is one of the few by which a release is tried beside the stable one."""
+    pulls: bool = False
+    """It is none of the workload's: it only pulls the images of its release onto its node."""
     trouble: str | None = None
     """What the Pod's events say of a volume that can't be mounted, where podpin had reason to read them."""
     owner: str | None = None
@@ -209,6 +211,10 @@ class Observation:
     canary: Workload | None = None
     """The Deployment that runs a few Pods of a new release beside the workload."""
     pods: tuple[Pod, ...] = ()
+    pullers: tuple[Pod, ...] = ()
+    """The Pods that only pull the images of a release that has not begun."""
+    not_pulled: Mapping[str, str] = field(default_factory=dict)
+    """By the name of such a Pod, why the API server did not let podpin make it."""
     hindrance: Hindrance = Hindrance()
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
@@ -273,6 +279,7 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         ),
         gated=bool(spec.get("readinessGates")),
         canary=_text(_get(metadata, "labels"), names.LABEL_TRACK) == names.CANARY,
+        pulls=names.LABEL_PULLS in _get(metadata, "labels"),
         owner=owner,
         retried=_text(_get(metadata, "annotations"), names.ANNOTATION_RETRIED) or None if ours else None,
         images=tuple(sorted((_text(one, "name"), _text(one, "image")) for one in mains)) if ours else (),

@@ -16,6 +16,7 @@ from podpin.core.decision import Notice
 from podpin.core.gates import PAUSED, Hold
 from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
+from podpin.core.prepull import PRE_PULLING
 from podpin.core.release import Record, Release, images_text
 from podpin.core.signals import PULL_TROUBLES, had_been_ready, standing
 from podpin.core.spec import Spec
@@ -30,6 +31,7 @@ REASONS: Final[Mapping[str, str]] = {
     "Progressing": "A release is being tried. The stable one serves until it is ready.",
     "AwaitingApproval": "A person must approve of what comes next; the message has the annotation for it.",
     "AwaitingDependency": "A new release waits for a rollout that spec.dependsOn names to run what it wants.",
+    PRE_PULLING: "The stable release runs; a new one is pulled onto the nodes of its Pods before anything changes.",
     "OutsideWindow": "The stable release runs; a new one waits for the next of spec.update.windows.",
     "Frozen": "The stable release runs; a new one waits until a time of spec.update.freeze is over.",
     "Paused": "The annotation podpin.dev/pause is there: nothing new begins, and what is being tried stands still.",
@@ -239,15 +241,17 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         return Say(
             "False", trouble.reason, f"{runs}; the changed spec cannot be met: {trouble.message}", reconciling=True
         )
+    pulling = reason == PRE_PULLING  # unlike what other gates hold, it goes on by itself
+    ready: ReadyStatus = "Unknown" if pulling else "False" if asked else "True"
     if _serves(seen, stable.release):
-        return Say("False" if asked else "True", reason, message, stalled=asked)
+        return Say(ready, reason, message, reconciling=pulling, stalled=asked)
     recheck = _grace_ends(spec, seen, stable.release, now)
     if short := _short(spec, seen, stable.release, now):
         return Say("False", "Degraded", f"{message}; but {short}", recheck_at=recheck)
     if _is_coming(seen, stable.release):
         coming = "RollingBack" if held else "Progressing"
         return Say("Unknown", coming, f"{message}; its Pods are coming up", reconciling=True, recheck_at=recheck)
-    return Say("False" if asked else "True", reason, message, stalled=asked, recheck_at=recheck)
+    return Say(ready, reason, message, reconciling=pulling, stalled=asked, recheck_at=recheck)
 
 
 def _held_back(settled: Settled) -> str:

@@ -12,6 +12,7 @@ from podpin.core.decision import Decision, Notice, Rollout
 from podpin.core.health import is_complete
 from podpin.core.observation import Observation, Resolution, Resolved, Unresolved, Workload
 from podpin.core.policy.terms import CANNOT_VERIFY, NOT_VERIFIED, TAG_MOVED
+from podpin.core.prepull import PRE_PULLING
 from podpin.core.readiness import Say, Settled, say_of, trouble_of
 from podpin.core.reference import parse_pin
 from podpin.core.release import Images, Record, image_text, short, source_of
@@ -75,7 +76,8 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     if (contest := seen.workload.contest if seen.workload else None) is not None and not spec.suspend:
         say = _contested(say, contest, spec, now)
     old = rollout.status
-    images = _images(spec, seen, old, now, trying=settled.state in (State.TRYING, State.CANARY))
+    pulling = settled.hold is not None and settled.hold.reason == PRE_PULLING
+    images = _images(spec, seen, old, now, trying=pulling or settled.state in (State.TRYING, State.CANARY))
     resolved = _resolved(rollout, seen, images)
     told = (resolved, _verified(rollout, spec, seen, images))
     if say.ready == "True" and resolved is not None and resolved.reason != "Resolved":
@@ -440,7 +442,8 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
             continue
         was = before.get(condition.type)
         if was is None or was.reason != condition.reason:
-            good = condition.status == "True" and condition.type != "StableLost" and condition.reason not in _BAD
+            fine = condition.status == "True" or condition.reason == PRE_PULLING
+            good = fine and condition.type != "StableLost" and condition.reason not in _BAD
             notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message))
     unique = {notice.reason: notice for notice in notices}
     return tuple(unique.values())

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from podpin.core import adopted, podset, report
+from podpin.core import adopted, podset, prepull, report
 from podpin.core.canary import Step, apart, canary_intent, on_trial, steps_of
 from podpin.core.decision import (
     Action,
@@ -68,11 +68,13 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     workload = seen.workload
     if seen.obstacle is not None:
         stalled = report.stalled(rollout, seen.obstacle.reason, seen.obstacle.message, now)
-        return replace(stalled, recheck_at=now + adopted.LOOK_AGAIN)
+        swept = prepull.swept(rollout.uid, seen)
+        return replace(stalled, actions=swept, recheck_at=now + adopted.LOOK_AGAIN)
     if rollout.spec.target_ref is None and workload is not None and workload.owner != rollout.uid:
         taken = f"a Deployment named {rollout.key.name} exists and is not this rollout's"
         message = f"{taken}: rename the rollout, or delete that Deployment"
-        return replace(report.stalled(rollout, "WorkloadConflict", message, now), recheck_at=now + timedelta(minutes=1))
+        stalled, swept = report.stalled(rollout, "WorkloadConflict", message, now), prepull.swept(rollout.uid, seen)
+        return replace(stalled, actions=swept, recheck_at=now + timedelta(minutes=1))
     # A rollout that was deleted and made again has nothing to do with the records of the one before.
     seen = replace(seen, records=tuple(record for record in seen.records if record.owner == rollout.uid))
     rollout = _caught_up(rollout, rollout.spec, seen, now)
@@ -109,7 +111,15 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     if rollout.paused is not None and health is not None and not isinstance(health, Failing):
         health = Blocked(Finding(PAUSED, paused_by(rollout.paused)))
     before = replace(before, health=health, hold=_hold(rollout, rollout.spec, seen, before))
+    attempt = prepull.attempt_of(rollout, rollout.spec, seen, before) if before.hold is None else None
+    pulled = prepull.outcome(attempt, rollout, seen, now) if attempt else None
+    if isinstance(pulled, Hold):
+        before = replace(before, hold=pulled)
+    elif isinstance(pulled, Finding):
+        before = replace(before, unpullable=pulled)
     world = before if rollout.spec.suspend else _answer(settle(before), before, rollout)
+    if attempt and isinstance(pulled, prepull.Pulled) and world.trial == attempt.release.id:
+        world = prepull.told(world, attempt, pulled)
     world = _with_what_ran(_adopt(world, wanted), before, seen)
     world = podset.marked(world, before) if rollout.spec.kind == podset.KIND else world
     wished, again = _actions(rollout, rollout.spec, seen, before, world)
@@ -127,6 +137,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         actions = (*actions, Unstick(pod.name, pod.uid))
         message = f"Removed Pod {pod.name} of the rejected release {pod.release}, for which the StatefulSet was waiting"
         world = world.say(Notice("Normal", "Unstuck", message))
+    pulls = prepull.plan(attempt if isinstance(pulled, Hold) else None, rollout, seen, now)
     settled = Settled(
         state=state_of(world),
         running=world.running,
@@ -144,17 +155,18 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         refusal=refusal if before.wanted is not wanted or actions != wished or before.refused else None,
     )
     told = report.tell(rollout, rollout.spec, apart(seen), settled, now)
-    moments = [moment for moment in (told.recheck_at, again.recheck_at) if moment is not None]
-    return replace(told, actions=actions, recheck_at=min(moments, default=None))
+    moments = [one for one in (told.recheck_at, again.recheck_at, pulls.recheck_at) if one is not None]
+    return replace(told, actions=(*actions, *pulls.actions), recheck_at=min(moments, default=None))
 
 
 def _kept_up(rollout: Rollout, problem: Problem, seen: Observation, now: datetime) -> Decision:
     """What a spec's problem leaves to do: what runs stays, and where podpin makes its Pods, they are kept up."""
     stalled = report.stalled(rollout, problem.reason, problem.message, now)
+    swept = prepull.swept(rollout.uid, seen)
     if problem.spec is None or problem.spec.kind != podset.KIND:
-        return stalled
+        return replace(stalled, actions=swept)
     kept = podset.kept_up(rollout, problem.spec, seen, now)
-    return replace(stalled, actions=kept.actions, recheck_at=kept.recheck_at)
+    return replace(stalled, actions=(*kept.actions, *swept), recheck_at=kept.recheck_at)
 
 
 def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:

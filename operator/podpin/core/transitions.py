@@ -49,6 +49,7 @@ class Signal(StrEnum):
     """What can move it on."""
 
     ROLLBACK_ASKED = "rollback asked for"
+    UNPULLABLE = "wanted one cannot be pulled"
     RETRY_ASKED = "retry asked for"
     PROVEN = "proven healthy"
     STEP_DONE = "canary step done"
@@ -76,6 +77,8 @@ class World:
     started: datetime
     hold: Hold | None = None
     """What holds the wanted release back, if it is a new one."""
+    unpullable: Finding | None = None
+    """Why the nodes cannot have the wanted release, where it is a new one."""
     canary: str | None = None
     """The release that a canary tries beside the running one."""
     step: int = 0
@@ -177,6 +180,10 @@ def _rollback_asked(world: World) -> bool:
     return target is not None and (target != world.running or world.canary is not None)
 
 
+def _unpullable(world: World) -> bool:
+    return world.unpullable is not None and (is_new(world) or retries(world))
+
+
 def _retry_asked(world: World) -> bool:
     return world.hold is None and retries(world)
 
@@ -275,6 +282,7 @@ def _is_failing(world: World) -> bool:
 
 SIGNALS: Final[Mapping[Signal, Callable[[World], bool]]] = {
     Signal.ROLLBACK_ASKED: _rollback_asked,  # people come first
+    Signal.UNPULLABLE: _unpullable,  # before anything that would begin it
     Signal.RETRY_ASKED: _retry_asked,
     Signal.PROVEN: _proven,  # before the newer release: what has been proven stays a place to go back to
     Signal.NEW_CANARY: _new_canary,
@@ -378,6 +386,17 @@ def _reject(world: World) -> World:
     return replace(world.say(_rejection(world.records[trial], finding)), health=None)
 
 
+def _turn_down(world: World) -> World:
+    """The nodes cannot have the wanted release: it is rejected before it has begun."""
+    assert world.unpullable is not None
+    again = world.retry if retries(world) else None
+    world, wanted = _on_record(world)
+    assert world.unpullable is not None
+    verdict = replace(world.verdict(REJECTED, world.unpullable), started=world.now)
+    world = world.judge(wanted.id, verdict, again).say(_rejection(world.records[wanted.id], world.unpullable))
+    return replace(world, unpullable=None, retry=None if again else world.retry)
+
+
 def _stop(world: World) -> World:
     """The canary is no trial any more; it is left as it is."""
     return replace(world, canary=None)
@@ -433,6 +452,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, tuple[State, tuple[Effect, ...
     },
     State.CANARY: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.UNPULLABLE: (State.CANARY, (_turn_down,)),
         Signal.NEW_CANARY: (State.CANARY, (_supersede, _start_canary)),
         Signal.NEW_RELEASE: (State.TRYING, (_supersede, _start)),
         Signal.STABLE_WANTED: (State.STEADY, (_supersede, _withdraw)),
@@ -444,6 +464,7 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, tuple[State, tuple[Effect, ...
     },
     State.TRYING: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.UNPULLABLE: (State.TRYING, (_turn_down,)),
         Signal.NEW_RELEASE: (State.TRYING, (_supersede, _start)),
         Signal.STABLE_WANTED: (State.STEADY, (_supersede, _return)),
         Signal.REJECTED_WANTED: (State.HELD, (_supersede, _return)),
@@ -453,11 +474,13 @@ TRANSITIONS: Final[Mapping[State, Mapping[Signal, tuple[State, tuple[Effect, ...
     },
     State.STEADY: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.UNPULLABLE: (State.HELD, (_turn_down,)),
         Signal.NEW_CANARY: (State.CANARY, (_start_canary,)),
         Signal.NEW_RELEASE: (State.TRYING, (_start,)),
     },
     State.HELD: {
         Signal.ROLLBACK_ASKED: (State.HELD, (_obey,)),
+        Signal.UNPULLABLE: (State.HELD, (_turn_down,)),
         Signal.RETRY_ASKED: (State.STEADY, (_forgive,)),
         Signal.NEW_CANARY: (State.CANARY, (_start_canary,)),
         Signal.NEW_RELEASE: (State.TRYING, (_start,)),

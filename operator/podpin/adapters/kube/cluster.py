@@ -133,8 +133,11 @@ class Cluster:
             mirror.put(raw)
 
     async def _renew_pods(self, key: Key) -> None:
+        mirror: Mirror[Pod] = self._mine(self._pods, key)
         pods, version = await self._list_pods(key.namespace, f"{names.LABEL_ROLLOUT}={key.name}")
-        self._mine(self._pods, key).renew(key, pods, version)
+        if any(pod.pulls for pod in mirror.of(key)):
+            pods += (await self._list_pods(key.namespace, f"{names.LABEL_PULLS}={key.name}"))[0]
+        mirror.renew(key, pods, version)
 
     async def _list_pods(self, namespace: str, selector: str) -> tuple[list[Mapping[str, Any]], str]:
         query = {"labelSelector": selector, "limit": PAGE}
@@ -153,7 +156,7 @@ class Cluster:
         return found
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
-        """The rollout's Pods, of all releases."""
+        """The rollout's Pods, of all releases, and those that only pull one."""
         return tuple(self._mine(self._pods, key).of(key))
 
     def records(self, key: Key) -> tuple[Record, ...]:
@@ -402,7 +405,7 @@ class Cluster:
             raw = await self.api.request("POST", _pods(key), query={"fieldManager": names.FIELD_MANAGER}, body=manifest)
         except Conflict:
             raw = await self.api.request("GET", _pod(key, manifest["metadata"]["name"]))
-            pod, rollout = pod_of(raw), (raw["metadata"].get("labels") or {}).get(names.LABEL_ROLLOUT)
+            pod, rollout = pod_of(raw), names.rollout_of(raw["metadata"].get("labels") or {})
             if pod is None or rollout != key.name or pod.owner not in (uid, None):
                 return False
         mirror.put(raw)

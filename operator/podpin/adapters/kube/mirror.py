@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from podpin.adapters.kube.api import JSON, METADATA_LIST, METADATA_ONLY, Api, Expired
-from podpin.core.names import LABEL_ROLLOUT, Key
+from podpin.core.names import LABEL_ROLLOUT, Key, rollout_of
 from podpin.errors import PodpinError, Unavailable
 
 T = TypeVar("T")
@@ -110,7 +110,7 @@ class Mirror(Generic[T]):
         """Take in a state of an object, unless a newer one is known; returns the rollouts that it is and was of."""
         metadata, version = raw["metadata"], _version(raw["metadata"])
         namespace, name = metadata.get("namespace", ""), metadata["name"]
-        rollout, home = (metadata.get("labels") or {}).get(LABEL_ROLLOUT), self._homes.get((namespace, name))
+        rollout, home = rollout_of(metadata.get("labels") or {}), self._homes.get((namespace, name))
         touched = {Key(namespace, each) for each in (rollout, home) if each}
         if home is not None and self._held[Key(namespace, home)][name][0] > version:
             return touched

@@ -76,6 +76,8 @@ class RolloutSpec(Part):
     """How long the new version may make no progress before it is rejected, from 1s to 24h."""
     bake_time: Annotated[timedelta, Span("0s", "24h")] = timedelta(seconds=30)
     """How long every replica must stay ready, without a restart, before the new version is stable; up to 24h."""
+    pre_pull: bool = False
+    """Pull a new version onto the nodes of the running Pods before anything changes; what can't be had is rejected."""
     canary: CanarySpec | None = None
     """Try a new version with a few Pods first; left out, it takes the place of the stable one Pod by Pod."""
     checks: Annotated[tuple[CheckSpec, ...], Field(max_length=MAX_CHECKS), Keyed("name")] = ()

@@ -1,0 +1,364 @@
+"""Pulling a release before it begins: onto the nodes of the running Pods, while nothing else has changed. Pure.
+
+For each of these nodes there is a Pod with the release's images that is never to run: its command does not exist, and
+it has no volumes, no token and no rights. That its containers got as far as being refused a start proves that their
+images are there, pulled and unpacked. Whether the images' own entrypoints work, nothing tells but running them: that is
+what the trial is for.
+
+The Pods stand on the cluster under names that follow from release and node, so a crash forgets nothing and makes none
+twice. They have none of the template's labels, and podpin's own label without a value: no Service, no workload and no
+budget takes them for the application's. They name their node themselves. So the scheduler has no part in it and evicts
+nobody for them; the kubelet refuses them where the template does not fit, and such a node is passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from podpin.core import names
+from podpin.core.decision import EndPull, Notice, Rollout, StartPull
+from podpin.core.gates import Hold
+from podpin.core.health import LATE, doubted
+from podpin.core.observation import Observation, Pod
+from podpin.core.release import Release, digest_of
+from podpin.core.signals import (
+    Finding,
+    evicted,
+    image_name_invalid,
+    image_not_found,
+    node_lost,
+    pull_explanation,
+    registry_trouble,
+    volume_trouble,
+    wrong_platform,
+)
+from podpin.core.spec import Spec
+from podpin.core.status import WaitingStatus
+from podpin.core.transitions import World, is_new, retries
+from podpin.core.workload import owner_reference, pod_template
+
+PRE_PULLING: Final = "PrePulling"
+MOST_NODES: Final = 10
+"""Onto how many nodes a release is pulled: those with the most of the rollout's Pods."""
+MOST_TOLD: Final = 3
+"""How many nodes are told of by name."""
+SILENCE: Final = timedelta(seconds=30)
+"""After how long a node counts as silent that has not taken its Pod up."""
+OVERTIME: Final = timedelta(minutes=1)
+"""How long after podpin should have taken it away a Pod ends by itself."""
+NOTHING: Final = "/podpin.dev/nothing-to-run"
+"""The command that no image has."""
+PAST_THE_PULL: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+"""What a container waits for after its image is there, in the kubelet's order of doing things."""
+NEVER_THERE: Final = "ContainerStatusUnknown"
+"""How the kubelet shows containers that it ended before there were any."""
+OVER_TIME: Final = "DeadlineExceeded"
+_TAKEN_OVER: Final = ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "runtimeClassName")
+"""What the Pods have of the template: with what its images are pulled, and where it may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A release that is to be pulled before it begins."""
+
+    release: Release
+    template: Mapping[str, Any] = field(hash=False)
+    """That of its Pods, whoever wrote it."""
+    images: tuple[tuple[str, str], ...]
+    """What is pulled, by container; of containers with the same image the first."""
+    retried: str | None
+    """The request for which it is tried again."""
+    nodes: tuple[str, ...]
+    deadline: timedelta
+    until: datetime
+    """By when it must be done."""
+
+    def name(self, rollout: str, node: str) -> str:
+        """What the Pod for a node is called."""
+        return names.pull_name(rollout, self.release.id, digest_of([node, self.retried], 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """It may begin. `passed_over` says of which nodes nothing is known, and why."""
+
+    passed_over: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which Pods to make and which to take away, and when there will be more to do though nothing happens."""
+
+    actions: tuple[StartPull | EndPull, ...] = ()
+    recheck_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """How far a node has come."""
+
+    name: str
+    done: bool = False
+    passed: str | None = None
+    """Why nothing is to be learned here, and it is not the image's fault."""
+    proof: Finding | None = None
+    """Why it can never have the images."""
+    trouble: Finding | None = None
+    """What stands in the way just now."""
+    blameless: bool = False
+    """That trouble is the cluster's."""
+
+    @property
+    def waits(self) -> bool:
+        """There is more to come."""
+        return not self.done and self.passed is None and self.proof is None
+
+
+def attempt_of(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Attempt | None:
+    """The release that is to be pulled now, or None where none is: there must be a stable one that runs on nodes.
+
+    A rejected release that runs is to be left at once, and what is not judged by its Pods has none to speak of.
+    """
+    wanted, workload, running = world.wanted, seen.workload, world.record(world.running)
+    if not spec.rollout.pre_pull or spec.suspend or wanted is None or workload is None or not workload.judged:
+        return None
+    if not (is_new(world) or retries(world)) or world.stable is None or running is None or running.is_rejected:
+        return None
+    record, told = world.record(wanted.id), rollout.status.waiting
+    retried = world.retry if retries(world) else record.retried if record else None
+    template = spec.template or workload.template
+    attempt = Attempt(
+        release=wanted,
+        template=template,
+        images=_distinct(_images(rollout, spec, wanted)),
+        retried=retried,
+        nodes=_nodes(seen),
+        deadline=spec.rollout.progress_deadline,
+        until=_until(told, wanted.id) or world.now + spec.rollout.progress_deadline,
+    )
+    return attempt if attempt.nodes and attempt.images else None
+
+
+def _until(told: WaitingStatus | None, release: str) -> datetime | None:
+    """The end that has been told already."""
+    return told.until if told is not None and (told.release, told.reason) == (release, PRE_PULLING) else None
+
+
+def _distinct(images: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    first: dict[str, str] = {}
+    for container, image in images:
+        first.setdefault(image, container)
+    return tuple((container, image) for image, container in first.items())
+
+
+def _images(rollout: Rollout, spec: Spec, release: Release) -> list[tuple[str, str]]:
+    """All images of podpin's own template, or those that it puts into somebody else's."""
+    if spec.own is None:
+        return list(release.images)
+    pod = pod_template(rollout.key.name, release)["spec"]
+    return [(str(one["name"]), str(one["image"])) for part in _PARTS for one in pod.get(part) or ()]
+
+
+_PARTS: Final = ("containers", "initContainers")
+
+
+def _nodes(seen: Observation) -> tuple[str, ...]:
+    """The nodes with the most of the rollout's Pods; those that have been begun with stay among them."""
+    live = [pod for pod in seen.pods if pod.node and not pod.is_over]
+    lost = {pod.node for pod in live if node_lost(pod)}
+    crowd = Counter(pod.node for pod in live if pod.node and pod.node not in lost)
+    begun = {pod.node for pod in seen.pullers}
+    return tuple(sorted(sorted(crowd, key=lambda node: (node not in begun, -crowd[node], node))[:MOST_NODES]))
+
+
+def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime) -> Hold | Finding | Pulled:
+    """Whether the release must wait still, can never be had, or may begin.
+
+    What only the deadline can judge is judged by it as in a trial, and no node's own trouble is held against the
+    release. Where no node has the images because the registry is not to be had, the deadline is put off.
+    """
+    nodes = [_seen(attempt, node, rollout, seen, now) for node in attempt.nodes]
+    proof = next((node.proof for node in nodes if node.proof), None)
+    if proof is not None:
+        return replace(proof, message=f"{proof.message}; that was seen before anything had changed")
+    waiting = [node for node in nodes if node.waits]
+    passed = [(node.name, node.passed) for node in nodes if node.passed is not None]
+    if not waiting:
+        return Pulled(tuple(passed))
+    if now < attempt.until:
+        return _hold(attempt, waiting, attempt.until)
+    refused = next((node.trouble for node in waiting if node.trouble and not node.blameless), None)
+    if refused is not None:
+        return _late(f"not all nodes had its images before the progress deadline: {refused.message}")
+    if not any(node.done for node in nodes):
+        if all(node.blameless for node in waiting):
+            return _hold(attempt, waiting, now + attempt.deadline)
+        slow = next(node.name for node in waiting if not node.blameless)
+        return _late(f"no node had its images before the progress deadline: node {slow} is not done pulling")
+    return Pulled((*passed, *((one.name, one.trouble.message if one.trouble else _SLOW) for one in waiting)))
+
+
+_SLOW: Final = "it has not done so in time"
+
+
+def _late(message: str) -> Finding:
+    return Finding(LATE, message)
+
+
+def _hold(attempt: Attempt, waiting: Iterable[_Node], until: datetime) -> Hold:
+    told = f"its images are pulled first on the nodes of the running Pods, {_told(attempt.nodes)}"
+    trouble = next((node.trouble for node in waiting if node.trouble), None)
+    return Hold(PRE_PULLING, f"{told}: {trouble.message}" if trouble else told, until)
+
+
+def _told(nodes: tuple[str, ...]) -> str:
+    more = len(nodes) - MOST_TOLD
+    return ", ".join(nodes[:MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now: datetime) -> _Node:
+    """How far a node has come, by its Pod."""
+    name = attempt.name(rollout.key.name, node)
+    if name in seen.not_pulled:
+        return _Node(node, passed=f"podpin could not make a Pod there: {seen.not_pulled[name]}")
+    whole = next((pod for pod in _mine(rollout.uid, seen) if pod.name == name), None)
+    if whole is None:
+        return _Node(node)
+    # What others put into every Pod, as a mesh its sidecar, has no part in it.
+    ours = {container for container, _ in attempt.images}
+    pod = replace(whole, containers=tuple(one for one in whole.containers if one.name in ours))
+    if _has_all(pod, ours):
+        return _Node(node, done=True)
+    if is_spent(pod):
+        return _Node(node)
+    if taken := evicted(pod):
+        return _Node(node, passed=f"{taken.message}{f': {pod.message}' if pod.message else ''}")
+    if pod.is_over:
+        return _Node(node, passed=f"Pod {pod.name} ended before it had pulled anything")
+    if not pod.containers and not whole.containers and now >= pod.created + SILENCE:
+        return _Node(node, passed="it does not take up the Pod that pulls")
+    for signal in (image_name_invalid, wrong_platform):
+        if proof := signal(pod):
+            return _Node(node, proof=proof)
+    if doubt := doubted(pod, seen):
+        return _Node(node, trouble=doubt)
+    if proof := image_not_found(pod):
+        return _Node(node, proof=proof)
+    if trouble := volume_trouble(pod) or registry_trouble(pod):
+        return _Node(node, trouble=trouble, blameless=True)
+    return _Node(node, trouble=pull_explanation(pod))
+
+
+def is_spent(pod: Pod) -> bool:
+    """The Pod has ended by itself, having waited for so long: it is made anew if it is needed still."""
+    return pod.phase == "Failed" and pod.reason == OVER_TIME
+
+
+def _has_all(pod: Pod, wanted: set[str]) -> bool:
+    there = {
+        one.name
+        for one in pod.containers
+        if one.running_since is not None
+        or one.waiting in PAST_THE_PULL
+        or (one.ended is not None and one.ended.reason != NEVER_THERE)
+    }
+    return wanted <= there
+
+
+def told(world: World, attempt: Attempt, pulled: Pulled) -> World:
+    """The same world with what is to be said of nodes that were passed over."""
+    if not pulled.passed_over:
+        return world
+    why = "; ".join(f"{node}: {reason}" for node, reason in pulled.passed_over[:MOST_TOLD])
+    count = f"{len(pulled.passed_over)} of {len(attempt.nodes)}"
+    return world.say(
+        Notice("Warning", "NotPulled", f"Release {attempt.release.id} was not pulled first on {count} nodes: {why}")
+    )
+
+
+def plan(attempt: Attempt | None, rollout: Rollout, seen: Observation, now: datetime) -> Plan:
+    """The Pods that the attempt needs and has not got, and those that nobody needs, which are all where it is None."""
+    if attempt is None:
+        return Plan(swept(rollout.uid, seen))
+    mine = _mine(rollout.uid, seen)
+    wanted = {attempt.name(rollout.key.name, node): node for node in attempt.nodes}
+    there = {pod.name for pod in mine}
+    surplus = [EndPull(pod.name, pod.uid) for pod in mine if pod.name not in wanted or is_spent(pod)]
+    missing = [
+        StartPull(name, _manifest(attempt, rollout, node, name))
+        for name, node in wanted.items()
+        if name not in there and name not in seen.not_pulled
+    ]
+    silent = [pod.created + SILENCE for pod in mine if not pod.containers and now < pod.created + SILENCE]
+    return Plan((*surplus, *missing), min(silent, default=None))
+
+
+def swept(uid: str, seen: Observation) -> tuple[EndPull, ...]:
+    """All Pods that only pull are to go."""
+    return tuple(EndPull(pod.name, pod.uid) for pod in _mine(uid, seen))
+
+
+def _mine(uid: str, seen: Observation) -> list[Pod]:
+    return [pod for pod in seen.pullers if pod.owner == uid and not pod.deleting]
+
+
+def _manifest(attempt: Attempt, rollout: Rollout, node: str, name: str) -> dict[str, Any]:
+    written = attempt.template.get("spec") or {}
+    account = written.get("serviceAccountName") or written.get("serviceAccount")
+    required = ((written.get("affinity") or {}).get("nodeAffinity") or {}).get(_REQUIRED)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": rollout.key.namespace,
+            "labels": {
+                names.LABEL_ROLLOUT: "",
+                names.LABEL_PULLS: rollout.key.name,
+                names.LABEL_RELEASE: attempt.release.id,
+                "sidecar.istio.io/inject": "false",
+            },
+            "annotations": {
+                "linkerd.io/inject": "disabled",
+                **({names.ANNOTATION_RETRIED: attempt.retried} if attempt.retried else {}),
+            },
+            "ownerReferences": [owner_reference(rollout.key.name, rollout.uid)],
+        },
+        "spec": {
+            **{key: written[key] for key in _TAKEN_OVER if written.get(key)},
+            **({"serviceAccountName": account} if account else {}),
+            **({"affinity": {"nodeAffinity": {_REQUIRED: required}}} if required else {}),
+            "nodeName": node,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "activeDeadlineSeconds": math.ceil((attempt.deadline + OVERTIME).total_seconds()),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": container,
+                    "image": image,
+                    "command": [NOTHING],
+                    "resources": {
+                        "requests": {"cpu": "1m", "memory": "8Mi"},
+                        "limits": {"cpu": "100m", "memory": "32Mi"},
+                    },
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+                for container, image in attempt.images
+            ],
+        },
+    }
+
+
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
