@@ -16,6 +16,7 @@ from podpin.core.decision import (
     Prune,
     Rehearse,
     RemoveCanary,
+    Restore,
     StartPull,
     Unstick,
     Write,
@@ -51,6 +52,8 @@ def told(action: Action) -> str:
             return type(action).__name__
         case Prune(release):
             return f"prune {names[release]}"
+        case Restore(release):
+            return f"restore the copies of {names[release.id]}"
         case Rehearse(release, _):
             return f"rehearse {names[release.id]}"
         case AdoptPod(name) | CreatePod(name) | DeletePod(name) | EvictPod(name) | PatchPod(name):

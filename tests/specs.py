@@ -115,6 +115,7 @@ def full() -> Json:
     spec["workload"]["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
     spec["workload"]["minReadySeconds"] = 5
     spec["workload"]["inPlace"] = False
+    spec["workload"]["pinConfig"] = True
     spec["workload"]["selector"] = {"matchLabels": {"app": "web"}}
     pod = spec["workload"]["template"]["spec"]
     pod["containers"].append({"name": "proxy", "image": "envoy:old"})
@@ -491,6 +492,8 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("Pods without a number", lambda spec: spec["workload"].update(kind="Pods") or spec["workload"].pop("replicas"),
         "spec.workload",
         "kind Pods needs replicas: write how many Pods to begin with, and let an autoscaler change it"),
+    Bad("a configuration that is pinned by a word", _workload(pinConfig="perhaps"), "spec.workload.pinConfig",
+        'must be of type boolean: "string"', operator="input should be a valid boolean"),
     Bad("a Deployment in place", _workload(inPlace=True), "spec.workload",
         "inPlace needs kind Pods, and has no meaning with the strategy Recreate: leave it out"),
     Bad("Pods that are stopped first, and updated in place",

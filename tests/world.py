@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from podpin.core.checks import Outcome, Tally
 from podpin.core.in_place import note
 from podpin.core.keyring import Access
-from podpin.core.names import ANNOTATION_PATCHED, ANNOTATION_RETRIED, LABEL_RELEASE, Key, Place
+from podpin.core.names import ANNOTATION_PATCHED, ANNOTATION_RETRIED, LABEL_RELEASE, Key, Place, config_key_name
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
+from podpin.core.pinned_config import Copy, is_owned, key_in, key_manifest
 from podpin.core.release import (
     Record,
     Release,
@@ -27,7 +28,7 @@ from podpin.core.release import (
 )
 from podpin.core.times import write_time
 from podpin.core.workload import owner_reference
-from podpin.errors import Conflict, NotFound, Unavailable
+from podpin.errors import Conflict, Invalid, NotFound, Unavailable
 from podpin.inquiry import Failed, Found
 from podpin.poller import Look
 from podpin.reconcile import Reconciler
@@ -271,6 +272,41 @@ class World:
         raw = self.configs.get((kind, name))
         return copy.deepcopy(raw["metadata"]) if raw else None
 
+    async def config(self, key: Key, kind: str, name: str) -> Json | None:
+        await self._ask(f"contents of {name}")
+        return copy.deepcopy(self.configs.get((kind, name)))
+
+    async def config_key(self, key: Key, uid: str) -> bytes:
+        await self._ask("config_key")
+        name = config_key_name(key.name, uid)
+        if ("Secret", name) not in self.configs:
+            self._make(key_manifest(key, uid, bytes(range(32))))
+        secret = key_in(key, uid, self.configs["Secret", name])
+        if secret is None:
+            raise Invalid(f"Secret {name} is spoilt")
+        return secret
+
+    async def write_copy(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        await self._ask("write_copy")
+        self._make(manifest)
+
+    def _make(self, manifest: Mapping[str, Any]) -> None:
+        name = manifest["metadata"]["name"]
+        if (manifest["kind"], name) in self.configs:
+            raise Conflict("it exists")
+        body = copy.deepcopy(dict(manifest))
+        self.configs[manifest["kind"], name] = self._stamped(
+            {**body, "metadata": {**body["metadata"], "uid": f"c{self._version}"}}
+        )
+        self._wrote(f"{manifest['kind']} {name.rpartition('-')[0]}")
+
+    async def drop_copy(self, key: Key, uid: str, one: Copy) -> None:
+        await self._ask("drop_copy")
+        raw = self.configs.get((one.kind, one.name))
+        if raw is not None and is_owned(key, uid, raw["metadata"]):
+            del self.configs[one.kind, one.name]
+            self._wrote(f"drop {one.kind} {one.name.rpartition('-')[0]}")
+
     def configure(self, by: str = "kubectl-edit", kind: str = "ConfigMap", name: str = "settings", **data: str) -> None:
         """Somebody makes a ConfigMap or a Secret, or changes it."""
         fields: Json = {"f:data": {f"f:{key}": {} for key in data}}
@@ -504,7 +540,8 @@ class _Cluster:
         self.blind, self.refresh = world.trouble_of, world.refresh
         self.canary, self.remove_canary = world.canary_of, world.remove_canary
         self.selected, self.apply_pins = world.selected, world.apply_pins
-        self.config_metadata = world.config_metadata
+        self.config_metadata, self.config, self.config_key = world.config_metadata, world.config, world.config_key
+        self.write_copy, self.drop_copy = world.write_copy, world.drop_copy
         self.rehearse, self.create_pod, self.delete_pod = world.rehearse, world.create_pod, world.delete_pod
         self.evict_pod, self.adopt_pod, self.patch_pod = world.evict_pod, world.adopt_pod, world.patch_pod
 

@@ -37,6 +37,7 @@ from podpin.core.decision import (
     Rehearse,
     RemoveCanary,
     Requests,
+    Restore,
     Rollout,
     StartPull,
     Unstick,
@@ -48,6 +49,7 @@ from podpin.core.health import is_whole
 from podpin.core.keyring import Access
 from podpin.core.names import Key, Place
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
+from podpin.core.pinned_config import Copy
 from podpin.core.placement import placement_of
 from podpin.core.policy import Choice
 from podpin.core.policy.promote import Source, promoted, source_key
@@ -69,6 +71,7 @@ from podpin.core.workload import pod as pod_manifest
 from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
+from podpin.pinning import Configs, CopyTaken, Pinning
 from podpin.poller import AccessSource, Look, Poller, Wish
 from podpin.pulling import Pulling
 from podpin.rollouts import Rollouts
@@ -98,7 +101,7 @@ CONTROL_LASTS = timedelta(minutes=1)
 log = logging.getLogger(__name__)
 
 
-class Cluster(Pods, Protocol):
+class Cluster(Pods, Configs, Protocol):
     """What podpin needs of a cluster."""
 
     def blind(self, key: Key, kind: str) -> str | None:
@@ -168,6 +171,9 @@ class Cluster(Pods, Protocol):
 
     async def rehearse(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """Ask whether a Pod would be taken, without making it; raises Invalid where it would not."""
+
+    async def drop_copy(self, key: Key, uid: str, one: Copy) -> None:
+        """Delete a copy of a ConfigMap or a Secret that podpin has made for this rollout."""
 
     async def prune(self, key: Key, release: str) -> None:
         """Delete the record of a release."""
@@ -261,11 +267,13 @@ class Reconciler:
         self._clock = clock
         self._memories: dict[Key, Memory] = {}
         self._configuration = Configuration(cluster)
+        self._pinning = Pinning(cluster)
 
     def forget(self, key: Key) -> None:
         """Forget a rollout that is no more."""
         self._memories.pop(key, None)
         self._configuration.forget(key)
+        self._pinning.forget(key)
         self._checks.forget(key)
         self._poller.forget(key)
         self._rollouts.follow(key, ())
@@ -350,6 +358,8 @@ class Reconciler:
             not_pulled=memory.pulling.refused,
             records=self._cluster.records(key),
         )
+        config, look_again = await self._pinning.contents(rollout, spec, seen, now)
+        seen = replace(seen, config=config)
         if spec.depends_on and not spec.suspend:
             seen = replace(seen, awaited=await self._awaited(key, spec))
         if spec.kind == podset.KIND:
@@ -373,7 +383,7 @@ class Reconciler:
         )
         changed, again = await self._configuration.moved(rollout, spec, seen, now)
         seen, recheck = await self._questioned(rollout, spec, replace(seen, moved=changed), memory, now)
-        return seen, min((wait for wait in (recheck, again) if wait is not None), default=None)
+        return seen, min((wait for wait in (recheck, again, look_again) if wait is not None), default=None)
 
     def _pods(self, key: Key, *, pull: bool = False) -> tuple[Pod, ...]:
         """The rollout's Pods, or those that only pull."""
@@ -635,7 +645,7 @@ class Reconciler:
             refused = report.stalled(rollout, "RecordRefused", message, self._clock())
             await self._tell(rollout, render_status(refused.status), stored, refused.notices)
             raise
-        except NameTaken as error:
+        except (NameTaken, CopyTaken) as error:
             taken = report.stalled(rollout, "WorkloadConflict", str(error), self._clock())
             handled = {"requests": decision.status.requests, "images": decision.status.images}
             await self._tell(rollout, render_status(taken.status.model_copy(update=handled)), stored, taken.notices)
@@ -668,6 +678,7 @@ class Reconciler:
                         whole = action.release or await fetching[0]
                         if whole is None:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
+                        await self._pin(rollout, whole, action.intent, current=action.release is not None)
                         applied = await self._apply(rollout, seen.workload, action, whole)
                         if seen.workload is not None and seen.workload.drifted:
                             memory = self._memories.setdefault(key, Memory())
@@ -685,7 +696,10 @@ class Reconciler:
                         work.append(action)
                     case StartPull() | EndPull():
                         pulls.append(action)
-                    case Prune(id_):
+                    case Restore(release):
+                        await self._pin(rollout, release, None, current=True)
+                    case Prune(id_, copies):
+                        await self._drop(rollout, copies)
                         await self._cluster.prune(key, id_)
                     case _:
                         assert_never(action)
@@ -726,6 +740,21 @@ class Reconciler:
         log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied
 
+    async def _pin(self, rollout: Rollout, release: Release, intent: str | None, *, current: bool) -> None:
+        """See to the copies of a release; `intent` is that of the workload which is not to be had without them."""
+        try:
+            await self._pinning.ensure(rollout, release, current=current)
+        except Invalid as error:
+            message = f"a copy of its configuration: {error}"
+            raise Denied(message) if intent is None else WorkloadRefused(intent, message) from error
+
+    async def _drop(self, rollout: Rollout, copies: Iterable[Copy]) -> None:
+        for one in copies:
+            try:
+                await self._cluster.drop_copy(rollout.key, rollout.uid, one)
+            except Denied as error:  # it is collected with the rollout
+                log.info("%s: %s stays: %s", rollout.key, one, error)
+
     async def _rehearse(self, rollout: Rollout, release: Release, intent: str) -> None:
         owner = owner_reference(rollout.key.name, rollout.uid)
         try:
@@ -745,6 +774,8 @@ class Reconciler:
         if first is not None and rollout.status.workload is not None and all(pod.is_over for pod in seen.pods):
             # Perhaps they went with the rollout itself, and the watch was blind at the time.
             await self._cluster.confirm(key, rollout.uid)
+        if first is not None and whole is not None:
+            await self._pin(rollout, whole, None, current=first.release is not None)
 
         def manifest(action: CreatePod) -> Mapping[str, Any]:
             assert whole is not None
@@ -768,6 +799,7 @@ class Reconciler:
         release = action.release or await self._cluster.release(key, action.id)
         if release is None:
             raise NotFound(f"The record of release {action.id} is gone, so its canary can't be made.")
+        await self._pin(rollout, release, action.intent, current=action.release is not None)
         live = await self._cluster.live_workload(key, names.canary_place(key.name)) if action.uid is None else None
         if live is not None and workload_of(live).owner != rollout.uid:
             raise NameTaken(

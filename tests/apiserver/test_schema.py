@@ -66,7 +66,7 @@ def test_what_is_left_out_is_filled_in(kubectl: Kubectl) -> None:
         "rollout": {"progressDeadline": "10m", "bakeTime": "30s"},
         "update": {"mode": "Auto"},
         "rollback": {"enabled": True},
-        "workload": {**good()["workload"], "minReadySeconds": 0, "inPlace": False},
+        "workload": {**good()["workload"], "minReadySeconds": 0, "inPlace": False, "pinConfig": False},
     }
 
 

@@ -75,6 +75,7 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     cluster.apply(CRD, "--server-side")
     cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
+    cluster.apply(MANIFESTS / "pin-config.yaml")
     podpin = Program(
         cluster.kubeconfig_for(ACCOUNT, GROUPS) if cluster.can("identities") else cluster.kubeconfig,
         tmp_path_factory.mktemp("podpin") / "log",
@@ -87,6 +88,7 @@ def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     finally:
         podpin.kill()
         cluster.kubectl.delete(MANIFESTS / "rbac.yaml")
+        cluster.kubectl.delete(MANIFESTS / "pin-config.yaml")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.manifests.installed import ACCOUNT, CRD, MANIFESTS, NAMESPACE, ROOT, granted
+from tests.manifests.installed import ACCOUNT, CRD, MANIFESTS, NAMESPACE, ROOT, Right, granted
 
 from podpin import __version__
 from podpin.settings import parse_settings
@@ -25,7 +25,7 @@ def deployment() -> dict[str, Any]:
 
 def test_every_file_is_part_of_an_installation_or_an_example() -> None:
     files = {str(path.relative_to(MANIFESTS)) for path in MANIFESTS.rglob("*") if path.is_file()}
-    named = {"kustomization.yaml", "base/kustomization.yaml", "namespaced/kustomization.yaml"}
+    named = {"pin-config.yaml", "kustomization.yaml", "base/kustomization.yaml", "namespaced/kustomization.yaml"}
     for folder in ("", "base/", "namespaced/"):
         (content,) = loaded(f"{folder}kustomization.yaml")
         named |= {folder + resource for resource in content["resources"] if resource.endswith(".yaml")}
@@ -73,8 +73,25 @@ def test_no_rule_is_a_wildcard_or_gives_more_than_reading_secrets_by_name() -> N
     assert {right.verb for right in rights if right.resource == "imagerollouts"} == {"get", "list", "watch"}
 
 
-def test_every_rule_has_its_reason() -> None:
-    lines = (MANIFESTS / "rbac.yaml").read_text().splitlines()
+def test_the_rights_to_copy_configuration_are_apart_and_given_to_nobody_by_themselves() -> None:
+    (role,) = loaded("pin-config.yaml")
+    assert role["kind"] == "ClusterRole"
+    wanted = {Right("", resource, verb) for resource in ("configmaps", "secrets") for verb in ("create", "delete")}
+    assert granted(role["rules"]) == wanted
+    for file in ("rbac.yaml", "namespaced/rbac.yaml"):
+        assert not granted(loaded(file)[0]["rules"]) & wanted
+    account = ACCOUNT.removeprefix("system:serviceaccount:")
+    command = (
+        f"kubectl -n shop create rolebinding podpin-pin-config --clusterrole={role['metadata']['name']} "
+        f"--serviceaccount={account}"
+    )
+    for told in (MANIFESTS / "pin-config.yaml", ROOT / "docs" / "pinning.md"):
+        assert command in told.read_text()
+
+
+@pytest.mark.parametrize("file", ["rbac.yaml", "pin-config.yaml"])
+def test_every_rule_has_its_reason(file: str) -> None:
+    lines = (MANIFESTS / file).read_text().splitlines()
     rules = [number for number, line in enumerate(lines) if line.startswith("- apiGroups:")]
     assert rules
     assert all(lines[number - 1].startswith("# ") for number in rules)

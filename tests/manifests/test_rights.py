@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,14 +40,17 @@ NAMESPACE = "rights"
 
 @pytest.fixture(scope="module")
 def requests(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Entry]]:
-    """All requests of a podpin that has done everything it can do, with the rights of rbac.yaml alone."""
+    """All requests of a podpin that has done everything it can do, with the rights of the manifests alone."""
     for feature in ("audit", "identities", "private-registry"):
         if not cluster.can(feature):
             pytest.skip(f"this cluster can't do {feature!r}")
     cluster.apply(CRD, "--server-side")
     cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
+    cluster.apply(MANIFESTS / "pin-config.yaml")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    words = ("create", "rolebinding", "podpin-pin-config", "--clusterrole=podpin-pin-config")
+    cluster.kubectl(*words, f"--serviceaccount={ACCOUNT.removeprefix('system:serviceaccount:')}", "-n", NAMESPACE)
     begun = cluster.audit.position()
     podpin = Program(
         cluster.kubeconfig_for(ACCOUNT, GROUPS),
@@ -64,6 +68,7 @@ def requests(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         podpin.kill()
         cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
         cluster.kubectl.delete(MANIFESTS / "rbac.yaml")
+        cluster.kubectl.delete(MANIFESTS / "pin-config.yaml")
 
 
 def test_nothing_that_podpin_asks_is_refused(requests: list[Entry]) -> None:
@@ -72,13 +77,17 @@ def test_nothing_that_podpin_asks_is_refused(requests: list[Entry]) -> None:
 
 
 def test_no_right_is_given_that_is_not_used(requests: list[Entry]) -> None:
-    rules = next(yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text()))["rules"]
-    assert sorted(map(str, granted(rules) - used(requests))) == []
+    assert sorted(map(str, granted(rules()) - used(requests))) == []
 
 
 def test_the_audit_log_misses_no_use_of_a_right(requests: list[Entry]) -> None:
-    rules = next(yaml.safe_load_all((MANIFESTS / "rbac.yaml").read_text()))["rules"]
-    assert sorted(map(str, used(requests) - granted(rules))) == []
+    assert sorted(map(str, used(requests) - granted(rules()))) == []
+
+
+def rules() -> list[Json]:
+    """What podpin is allowed, in all."""
+    files = (MANIFESTS / "rbac.yaml", MANIFESTS / "pin-config.yaml")
+    return [rule for file in files for rule in next(yaml.safe_load_all(file.read_text()))["rules"]]
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,7 @@ class Story:
         self.change_the_deployment_behind_its_back()
         self.lose_the_configuration()
         self.change_the_spec_often()
+        self.change_what_is_pinned()
         self.rollout("secret").wait_healthy("secret:1.0.0" + self.digest("private", "1.0.0"))
         self.rollout("mount").wait("the missing volume to be told of", lambda status: "settings" in json.dumps(status))
         self.rollout("taken").wait("the owner to be told of", lambda status: "Stalled" in json.dumps(status))
@@ -215,6 +225,28 @@ class Story:
             if count > 5 and Right("apps", "controllerrevisions", "delete") in self.used():
                 return
         self.wait_for_use(Right("apps", "controllerrevisions", "delete"))
+
+    def change_what_is_pinned(self) -> None:
+        """Copies are made for each release, and deleted with the last one that has them."""
+        body = self.web("pinned")
+        sources = [{"configMapRef": {"name": "pinned"}}, {"secretRef": {"name": "pinned"}}]
+        workload = body["spec"]["workload"]
+        workload["pinConfig"] = True
+        never = {"httpGet": {"path": "/never", "port": 8080}}  # so that each gives way to the next, and few are kept
+        workload["template"]["spec"]["containers"][0] |= {"envFrom": sources, "readinessProbe": never}
+        for count in range(8):
+            config = {"apiVersion": "v1", "metadata": {"name": "pinned", "namespace": NAMESPACE}}
+            both = [{**config, "kind": kind, "stringData": {"count": str(count)}} for kind in ("ConfigMap", "Secret")]
+            both[0]["data"] = both[0].pop("stringData")
+            workload["template"]["metadata"] = {"annotations": {"count": str(count)}}
+            self.cluster.apply([*both, body])
+            wait_for(functools.partial(self.is_copied, str(count)), 30, "a copy to be made")
+        for kind in ("configmaps", "secrets"):
+            self.wait_for_use(Right("", kind, "delete"))
+
+    def is_copied(self, count: str) -> bool:
+        found = self.cluster.kubectl.get("configmaps", "-n", NAMESPACE, "-l", "podpin.dev/rollout=pinned")["items"]
+        return any(one["data"] == {"count": count} for one in found)
 
     def be_the_controller_of_pods(self) -> None:
         """Pods are made, evicted for newer ones, adopted where they were orphaned, deleted where they are too many."""

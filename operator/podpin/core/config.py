@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from podpin.core import names
 from podpin.core.reading import array, mapping
 from podpin.core.times import read_time
 
@@ -54,7 +55,7 @@ def references(template: Mapping[str, Any]) -> tuple[Reference, ...]:
     itself.
     """
     found: dict[tuple[str, str], bool] = {}
-    for kind, field, place in _places(template):
+    for kind, field, place in places(template):
         name = place.get(field)
         if isinstance(name, str) and name:
             optional = place.get("optional") is True
@@ -62,7 +63,7 @@ def references(template: Mapping[str, Any]) -> tuple[Reference, ...]:
     return tuple(Reference(kind, name, optional) for (kind, name), optional in sorted(found.items()))
 
 
-def _places(template: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+def places(template: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     """Each place that names one: its kind, the field with the name, and the object that has the field."""
     pod = mapping(template.get("spec"))
     for volume in map(mapping, array(pod.get("volumes"))):
@@ -89,6 +90,8 @@ def moved(reference: Reference, metadata: Mapping[str, Any] | None, proven: date
     """
     if metadata is None:
         return None if reference.optional else Moved(reference)
+    if names.ANNOTATION_COPY_OF in mapping(metadata.get("annotations")):
+        return None  # a copy of podpin's, which is immutable: one that was made anew has the same in it
     changes = [
         (at, str(entry.get("manager") or ""))
         for entry in map(mapping, array(metadata.get("managedFields")))

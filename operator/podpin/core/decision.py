@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from podpin.core.names import Key
+from podpin.core.pinned_config import Copy
 from podpin.core.release import Record, Release
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import Status
@@ -176,14 +177,34 @@ PodAction = AdoptPod | CreatePod | DeletePod | EvictPod | PatchPod
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Make copies of the running release's configuration that somebody has deleted."""
+
+    release: Release
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
     """Delete the record of a release that nothing will go back to."""
 
     release: str
+    copies: tuple[Copy, ...] = ()
+    """The copies of ConfigMaps and Secrets that go before it: no other release has them."""
 
 
 Action = (
-    Write | Judge | Apply | ApplyCanary | RemoveCanary | Unstick | Rehearse | PodAction | StartPull | EndPull | Prune
+    Write
+    | Judge
+    | Apply
+    | ApplyCanary
+    | RemoveCanary
+    | Unstick
+    | Rehearse
+    | PodAction
+    | StartPull
+    | EndPull
+    | Restore
+    | Prune
 )
 
 

@@ -5,6 +5,7 @@ Names are deterministic, so that an action done twice is the same action. Each i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -46,6 +47,10 @@ ANNOTATION_SPEC: Final = f"{GROUP}/spec"
 """On a release record: a hash of what the user wrote, pins apart, to tell a moved tag from an edited spec."""
 ANNOTATION_VERDICT: Final = f"{GROUP}/verdict"
 """On a release record: the verdict, a JSON object; absent while the release is being tried."""
+ANNOTATION_CONFIG: Final = f"{GROUP}/config"
+"""On a release record: the copies that its template names, a JSON list of kind, original and copy."""
+ANNOTATION_COPY_OF: Final = f"{GROUP}/copy-of"
+"""On a copy of a ConfigMap or a Secret: the name of the original."""
 ANNOTATION_RUNS: Final = f"{GROUP}/runs"
 """On a release record, where podpin makes the Pods itself: a number; the release with the highest one is to run."""
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
@@ -113,6 +118,14 @@ def pull_name(rollout: str, release: str, mark: str) -> str:
 def rollout_of(labels: Mapping[str, str]) -> str | None:
     """The name of the ImageRollout that an object with these labels is of, or None."""
     return labels.get(LABEL_ROLLOUT) or labels.get(LABEL_PULLS) or None
+
+
+def config_key_name(rollout: str, uid: str) -> str:
+    """The name of the Secret with the key by which a rollout's copies of ConfigMaps and Secrets get their names.
+
+    A rollout that is made anew has a key of its own: that of the one before may be about to go with it.
+    """
+    return f"{rollout}-config-key-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
 
 
 def pod_name(rollout: str, release: str, ordinal: int) -> str:

@@ -18,6 +18,7 @@ from podpin.core.config import Moved
 from podpin.core.contest import Contest
 from podpin.core.image import Facts
 from podpin.core.kinds import KINDS
+from podpin.core.pinned_config import Contents
 from podpin.core.policy.terms import PassedOver
 from podpin.core.release import Record, Release
 from podpin.core.spec import Problem
@@ -225,6 +226,8 @@ class Observation:
     """When podpin last saw the release not whole yet, by its own clock: a node's clock may be off."""
     unready: Mapping[str, datetime] = field(default_factory=dict)
     """By the uids of the Pods that are not ready: when podpin first saw that, by its own clock."""
+    config: Contents | Unresolved | None = None
+    """What the template's ConfigMaps and Secrets contain, or why that can't be said; None where it was not asked."""
     obstacle: Problem | None = None
     """Why podpin keeps its hands off the workload that spec.targetRef names."""
     ran: Release | None = None

@@ -17,7 +17,7 @@ from podpin.core.gates import PAUSED, Hold
 from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
 from podpin.core.prepull import PRE_PULLING
-from podpin.core.release import Record, Release, images_text
+from podpin.core.release import Record, Release, images_text, spec_hash_of
 from podpin.core.signals import PULL_TROUBLES, had_been_ready, standing
 from podpin.core.spec import Spec
 from podpin.core.status import CandidateStatus, RefusedStatus, RequestsStatus
@@ -236,7 +236,7 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
     if workload is not None and workload.release == stable.release and workload.replicas == 0 and workload.judged:
         return Say("True", "ScaledToZero" if reason == "RolledOut" else reason, f"{message}; no replicas are wanted")
     trouble = trouble_of(seen)
-    if settled.wanted is None and trouble is not None:
+    if settled.wanted is None and trouble is not None and (trouble is not seen.config or _is_changed(spec, stable)):
         # Not even an older choice holds: the user has changed the spec, to what is not there.
         return Say(
             "False", trouble.reason, f"{runs}; the changed spec cannot be met: {trouble.message}", reconciling=True
@@ -252,6 +252,11 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         coming = "RollingBack" if held else "Progressing"
         return Say("Unknown", coming, f"{message}; its Pods are coming up", reconciling=True, recheck_at=recheck)
     return Say(ready, reason, message, reconciling=pulling, stalled=asked, recheck_at=recheck)
+
+
+def _is_changed(spec: Spec, stable: Record) -> bool:
+    """The spec asks for something else than the stable release, whatever is in its ConfigMaps and Secrets."""
+    return stable.spec_hash != spec_hash_of(spec)
 
 
 def _held_back(settled: Settled) -> str:
@@ -316,5 +321,5 @@ def _grace_ends(spec: Spec, seen: Observation, release: str, now: datetime) -> d
 
 
 def trouble_of(seen: Observation) -> Unresolved | None:
-    """The first image that the registry gave no choice for."""
-    return next((image for image in seen.images.values() if isinstance(image, Unresolved)), None)
+    """The first image that the registry gave no choice for, or why the configuration can't be pinned."""
+    return next((one for one in (*seen.images.values(), seen.config) if isinstance(one, Unresolved)), None)

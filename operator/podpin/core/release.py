@@ -19,9 +19,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from podpin.core import names
+from podpin.core import names, pinned_config
+from podpin.core.pinned_config import Contents, Copy
 from podpin.core.reference import parse_pin
 from podpin.core.spec import Spec
 from podpin.core.spec.images import ImageSpec
@@ -32,6 +33,8 @@ Images = tuple[tuple[str, str], ...]
 
 STABLE: Literal["Stable"] = "Stable"
 REJECTED: Literal["Rejected"] = "Rejected"
+NOTHING_PINNED: Final = Contents()
+"""Of a rollout whose configuration is not pinned."""
 
 
 def digest_of(value: object, length: int = 10) -> str:
@@ -50,6 +53,8 @@ class Release:
     template: Mapping[str, Any]
     retried: str | None = None
     """The request by which it was last tried again: its Pods are made anew for it."""
+    copies: tuple[Copy, ...] = ()
+    """The copies of ConfigMaps and Secrets that the template names, where its configuration is pinned."""
 
 
 def source_of(image: ImageSpec) -> str:
@@ -73,16 +78,21 @@ def id_of(images: Images, template: Mapping[str, Any]) -> str:
     return digest_of({"v": 1, "images": exact, "template": template})
 
 
-def release_of(spec: Spec, images: Images) -> Release:
-    """The release that this spec asks for with these pins."""
-    template = spec.template
+def spec_hash_of(spec: Spec) -> str:
+    """A fingerprint of what the user wrote, pins and the contents of ConfigMaps and Secrets apart."""
+    wish = {"v": 1, "images": sorted(source_of(image) for image in spec.images), "template": spec.template}
+    return digest_of({**wish, "pinConfig": True} if spec.pins_config else wish)
+
+
+def release_of(spec: Spec, images: Images, contents: Contents = NOTHING_PINNED) -> Release:
+    """The release that this spec asks for with these pins, and with what its configuration contains."""
+    template = pinned_config.with_copies(spec.template, contents.copies) if contents.copies else spec.template
     return Release(
         id=id_of(images, template),
-        spec_hash=digest_of(
-            {"v": 1, "images": sorted(source_of(image) for image in spec.images), "template": template}
-        ),
+        spec_hash=spec_hash_of(spec),
         images=images,
         template=template,
+        copies=contents.copies,
     )
 
 
@@ -116,6 +126,8 @@ class Record:
     """Where podpin makes the Pods itself: the release with the highest number is to run; 0 for one that never was."""
     template: str = ""
     """There too: a hash of its template; empty where it is not known."""
+    copies: tuple[Copy, ...] = ()
+    """The copies of ConfigMaps and Secrets that its template names."""
 
     @property
     def is_stable(self) -> bool:
@@ -137,6 +149,11 @@ class Record:
     def judged(self, verdict: Verdict | None, request: str | None = None) -> Record:
         """The same record with another verdict, remembering the request that asked for it, if one did."""
         return replace(self, verdict=verdict, request=request or self.request)
+
+
+def unjudged(release: Release) -> Record:
+    """The record of a release that has no verdict, and is not written yet."""
+    return Record(release=release.id, spec_hash=release.spec_hash, images=release.images, copies=release.copies)
 
 
 def annotations_of(record: Record) -> dict[str, str | None]:
@@ -170,6 +187,7 @@ def record_manifest(
     annotations = {
         names.ANNOTATION_IMAGES: json.dumps(dict(record.images)),
         names.ANNOTATION_SPEC: record.spec_hash,
+        **({names.ANNOTATION_CONFIG: pinned_config.written(record.copies)} if record.copies else {}),
         **annotations_of(record),
     }
     return {
@@ -213,6 +231,7 @@ def record_of(metadata: Mapping[str, Any]) -> Record | None:
         created=read_time(metadata.get("creationTimestamp")),
         runs=_number(annotations.get(names.ANNOTATION_RUNS)),
         template=annotations.get(names.ANNOTATION_TEMPLATE, ""),
+        copies=pinned_config.read(annotations.get(names.ANNOTATION_CONFIG)),
         owner=next(
             (str(owner.get("uid")) for owner in metadata.get("ownerReferences") or () if owner.get("controller")), None
         ),
@@ -244,7 +263,7 @@ def release_from_record(metadata: Mapping[str, Any], data: Mapping[str, Any]) ->
     template = data.get("template")
     if record is None or not isinstance(template, Mapping):
         return None
-    return Release(record.release, record.spec_hash, record.images, template, record.retried)
+    return Release(record.release, record.spec_hash, record.images, template, record.retried, record.copies)
 
 
 def short(digest: str) -> str:

@@ -26,6 +26,7 @@ from podpin.core.decision import (
     Prune,
     RemoveCanary,
     Requests,
+    Restore,
     Rollout,
     Unstick,
     Write,
@@ -33,9 +34,21 @@ from podpin.core.decision import (
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
 from podpin.core.health import Blocked, Failing, Health, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Pod, Resolved, Workload
+from podpin.core.pinned_config import Contents
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
-from podpin.core.release import STABLE, Record, Release, digest_of, images_text, release_of, source_of
+from podpin.core.release import (
+    STABLE,
+    Images,
+    Record,
+    Release,
+    digest_of,
+    images_text,
+    release_of,
+    source_of,
+    spec_hash_of,
+    unjudged,
+)
 from podpin.core.signals import Finding
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import CanaryStatus, CandidateStatus, ImageStatus, RefusedStatus, RequestsStatus
@@ -170,7 +183,7 @@ def _kept_up(rollout: Rollout, problem: Problem, seen: Observation, now: datetim
 
 
 def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
-    record = records.get(release.id) or Record(release.id, release.spec_hash, release.images)
+    record = records.get(release.id) or unjudged(release)
     return _intent_of(rollout, spec, record)
 
 
@@ -304,7 +317,14 @@ def wanted_release(rollout: Rollout, spec: Spec, seen: Observation) -> Release |
             pins.append((image.container, last[image.container]))
         else:
             return None
-    return release_of(spec, tuple(pins))
+    return _with_config(spec, tuple(pins), seen)
+
+
+def _with_config(spec: Spec, pins: Images, seen: Observation) -> Release | None:
+    """The release with these pins; None where its configuration is to be pinned and is not known."""
+    if not spec.pins_config:
+        return release_of(spec, pins)
+    return release_of(spec, pins, seen.config) if isinstance(seen.config, Contents) else None
 
 
 def _told(rollout: Rollout, spec: Spec) -> dict[str, str]:
@@ -331,12 +351,15 @@ def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -
         if workload is None or written is None or workload.release == written.release:
             return rollout
         moved = workload.release
-    told = records.get(release_of(spec, tuple(_told(rollout, spec).items())).id)
+    chosen = tuple(_told(rollout, spec).items())
+    wanted = _with_config(spec, chosen, seen)
+    told = records.get(wanted.id) if wanted is not None else None
     running = records.get(moved or "")
     stable = max((record for record in seen.records if record.is_stable), key=order_of, default=None)
     if (
         running is None
-        or running.spec_hash != release_of(spec, ()).spec_hash
+        or running.spec_hash != spec_hash_of(spec)
+        or dict(running.images) == dict(chosen)
         or (told is not None and told.is_rejected and running is stable)
     ):
         return rollout
@@ -521,7 +544,7 @@ def _adopt(world: World, wanted: Release | None) -> World:
     """A workload that runs the wanted release without a record, as after a restore, gets its record back."""
     if wanted is None or world.running != wanted.id or wanted.id in world.records:
         return world
-    return world.with_record(Record(release=wanted.id, spec_hash=wanted.spec_hash, images=wanted.images))
+    return world.with_record(unjudged(wanted))
 
 
 def _with_what_ran(world: World, before: World, seen: Observation) -> World:
@@ -579,7 +602,9 @@ def _actions(
             actions.append(Apply(running.release, whole, intent, uid, paused=intent != plain))
     if not spec.suspend:
         actions.extend(_canary_actions(spec, seen, world))
-    actions.extend(Prune(record.release) for record in _surplus(world))
+    if not spec.suspend and (bare := _bare(seen, before, world)) is not None:
+        actions.append(Restore(bare))
+    actions.extend(_prunings(world))
     return tuple(actions), pods
 
 
@@ -603,6 +628,22 @@ def _is_left(world: World, canary: Workload) -> bool:
     record = world.record(canary.release)
     failed = record is not None and record.is_rejected and record.verdict is not None and record.verdict.reason != ASKED
     return failed and not world.way_back and world.wanted is not None and world.wanted.id == canary.release
+
+
+def _bare(seen: Observation, before: World, world: World) -> Release | None:
+    """The running release, where copies of its configuration are gone that can be had again: it is what is wanted."""
+    gone = seen.config.missing if isinstance(seen.config, Contents) else ()
+    return world.wanted if gone and world.wanted and world.wanted.id == world.running == before.running else None
+
+
+def _prunings(world: World) -> Iterator[Prune]:
+    """What goes of records that nothing will go back to: the copies that no other release has, and they themselves."""
+    surplus = _surplus(world)
+    going = {record.release for record in surplus}
+    kept = [record.copies for record in world.records.values() if record.release not in going]
+    needed = {one for copies in (*kept, world.wanted.copies if world.wanted else ()) for one in copies}
+    for record in surplus:
+        yield Prune(record.release, tuple(one for one in record.copies if one not in needed))
 
 
 def _surplus(world: World) -> list[Record]:

@@ -25,7 +25,8 @@ from typing import Final, Literal
 from podpin.core.decision import Notice
 from podpin.core.gates import Hold
 from podpin.core.health import Blocked, Failing, Health, Healthy
-from podpin.core.release import REJECTED, STABLE, Record, Release, Verdict, images_text
+from podpin.core.pinned_config import changed
+from podpin.core.release import REJECTED, STABLE, Record, Release, Verdict, images_text, unjudged
 from podpin.core.signals import Finding
 
 ASKED: Final = "RollbackRequested"
@@ -218,11 +219,11 @@ def _stable_wanted(world: World) -> bool:
         return False
     if world.running is None and world.canary is not None:
         return True  # the canary goes on beside it
-    if world.hold is not None and is_new(world):
-        # What is held back is no reason to run nothing, or to leave a rejected release where it is.
+    if world.wanted is None or (world.hold is not None and is_new(world)):
+        # What is not known or held back is no reason to run nothing, or to leave a rejected release where it is.
         running = world.record(world.running)
         return world.running is None or (running is not None and running.is_rejected and _may_leave(world))
-    return world.running is None if world.wanted is None else world.wanted.id == stable.release
+    return world.wanted.id == stable.release
 
 
 def _rejected_wanted(world: World) -> bool:
@@ -302,23 +303,29 @@ SIGNALS: Final[Mapping[Signal, Callable[[World], bool]]] = {
 def _start(world: World) -> World:
     """Let the wanted release run, on record."""
     world, wanted = _on_record(world)
-    world = world.say(Notice("Normal", "Progressing", f"Trying release {wanted.id}: {images_text(wanted.images)}"))
+    told = f"Trying release {wanted.id}: {images_text(wanted.images)}{_other_config(world, wanted)}"
+    world = world.say(Notice("Normal", "Progressing", told))
     return replace(world, running=wanted.id, canary=None, health=None, started=world.now)
 
 
 def _start_canary(world: World) -> World:
     """Let a canary try the wanted release, on record."""
     world, wanted = _on_record(world)
-    told = f"Trying release {wanted.id} by canary: {images_text(wanted.images)}"
+    told = f"Trying release {wanted.id} by canary: {images_text(wanted.images)}{_other_config(world, wanted)}"
     world = world.say(Notice("Normal", "Progressing", told))
     return replace(world, canary=wanted.id, step=1, health=None, started=world.now)
+
+
+def _other_config(world: World, wanted: Release) -> str:
+    running = world.record(world.running)
+    return changed(running.copies if running else (), wanted.copies)
 
 
 def _on_record(world: World) -> tuple[World, Release]:
     wanted = world.wanted
     assert wanted is not None
     if wanted.id not in world.records:
-        world = world.with_record(Record(release=wanted.id, spec_hash=wanted.spec_hash, images=wanted.images))
+        world = world.with_record(unjudged(wanted))
     return world, wanted
 
 

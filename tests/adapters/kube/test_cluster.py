@@ -16,7 +16,8 @@ from tests.builders import REPOSITORY, UID, images, pod, spec
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api
 from podpin.adapters.kube.cluster import Cluster
 from podpin.core.decision import Notice, PatchPod
-from podpin.core.names import Key, Place
+from podpin.core.names import Key, Place, config_key_name
+from podpin.core.pinned_config import Copy, key_manifest, manifest_of
 from podpin.core.placement import placement_of
 from podpin.core.reference import parse_repository
 from podpin.core.release import Record, Verdict, record_manifest, release_of
@@ -165,6 +166,82 @@ async def test_of_configuration_the_metadata_is_read_and_nothing_else(
 @pytest.mark.parametrize("name", ["../pods/web", "Settings", "a/b", "a?b", ""])
 async def test_what_can_be_no_name_is_no_configuration_s_name(cluster: Cluster, name: str) -> None:
     assert await cluster.config_metadata(WEB, "ConfigMap", name) is None
+
+
+# --- copies of configuration
+
+CONFIGS = "/api/v1/namespaces/shop/configmaps"
+KEY_PATH = f"{SECRETS}/{config_key_name('web', UID)}"
+ONE = Copy("ConfigMap", "settings", "web-settings-0")
+MADE = manifest_of(WEB, UID, ONE, {"data": {"a": "1"}})
+
+
+async def test_the_contents_are_read_in_full_where_they_are_to_be_copied(server: ApiServer, cluster: Cluster) -> None:
+    assert await cluster.config(WEB, "ConfigMap", "settings") is None
+    server.on("GET", f"{CONFIGS}/settings", Reply(body=MADE))
+    assert await cluster.config(WEB, "ConfigMap", "settings") == MADE
+    assert server.last.headers["Accept"] == "application/json"
+    assert await cluster.config(WEB, "Secret", "../pods/web") is None
+
+
+async def test_a_rollout_s_key_is_made_once_and_read_from_then_on(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", SECRETS, Reply(201, body=key_manifest(WEB, UID, bytes(32))))
+    assert await cluster.config_key(WEB, UID) == bytes(32)
+    sent = server.last.body
+    assert server.last.query == {"fieldManager": "podpin"}
+    assert sent["metadata"]["name"] == config_key_name("web", UID)
+    assert len(base64.b64decode(sent["data"]["key"])) == 32
+    assert sent["data"]["key"] != key_manifest(WEB, UID, bytes(32))["data"]["key"], "it is random"
+    server.on("GET", KEY_PATH, Reply(body=sent))
+    assert await cluster.config_key(WEB, UID) == base64.b64decode(sent["data"]["key"])
+    assert server.count("POST", SECRETS) == 1
+
+
+async def test_a_key_that_is_somebody_else_s_or_spoilt_is_not_used(server: ApiServer, cluster: Cluster) -> None:
+    server.on("GET", KEY_PATH, Reply(body={**key_manifest(WEB, UID, bytes(32)), "data": {"key": "hunter2"}}))
+    with pytest.raises(Invalid, match="does not hold podpin's key to the copies any more: delete it") as told:
+        await cluster.config_key(WEB, UID)
+    assert "hunter2" not in str(told.value)
+
+
+async def test_a_copy_is_made_and_never_laid_over_what_is_there(server: ApiServer, cluster: Cluster) -> None:
+    server.on("POST", CONFIGS, Reply(201, body=MADE))
+    await cluster.write_copy(WEB, MADE)
+    assert server.last.body == MADE
+    server.on("POST", CONFIGS, failure(409, "exists"))
+    with pytest.raises(Conflict):
+        await cluster.write_copy(WEB, MADE)
+
+
+@pytest.mark.parametrize("answer", [Reply(), failure(404), failure(409, "the uid is another one")], ids=str)
+async def test_a_copy_is_deleted_by_its_uid(server: ApiServer, cluster: Cluster, answer: Reply) -> None:
+    server.on("GET", f"{CONFIGS}/web-settings-0", Reply(body={"metadata": {**MADE["metadata"], "uid": "c1"}}))
+    server.on("DELETE", f"{CONFIGS}/web-settings-0", answer)
+    await cluster.drop_copy(WEB, UID, ONE)
+    assert server.last.body == {"preconditions": {"uid": "c1"}}
+
+
+async def test_a_copy_that_is_gone_needs_not_be_deleted(server: ApiServer, cluster: Cluster) -> None:
+    await cluster.drop_copy(WEB, UID, ONE)
+    assert server.count("DELETE", f"{CONFIGS}/web-settings-0") == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"labels": {}}, id="without labels"),
+        pytest.param({"labels": {**MADE["metadata"]["labels"], "podpin.dev/rollout": "blog"}}, id="of another rollout"),
+        pytest.param({"ownerReferences": []}, id="without an owner"),
+        pytest.param({"ownerReferences": [{**OWNER, "uid": "before"}]}, id="of a rollout that was made anew since"),
+    ],
+)
+async def test_what_is_not_the_rollout_s_copy_is_not_deleted(
+    server: ApiServer, cluster: Cluster, changes: dict[str, Any]
+) -> None:
+    metadata = {**MADE["metadata"], "uid": "c1", **changes}
+    server.on("GET", f"{CONFIGS}/web-settings-0", Reply(body={"metadata": metadata}))
+    await cluster.drop_copy(WEB, UID, ONE)
+    assert server.count("DELETE", f"{CONFIGS}/web-settings-0") == 0
 
 
 NODES = "/api/v1/nodes"

@@ -15,6 +15,7 @@ import functools
 import itertools
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -22,13 +23,14 @@ from typing import Any, Final
 
 from podpin.adapters.kube.api import APPLY, JSON_PATCH, MERGE, METADATA_ONLY, STRATEGIC, Api
 from podpin.adapters.kube.mirror import PAGE, Mirror
-from podpin.core import adopted, in_place, names
+from podpin.core import adopted, in_place, names, pinned_config
 from podpin.core.config import CONFIG_MAP, SECRET
 from podpin.core.decision import Notice, PatchPod
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key, Place
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
+from podpin.core.pinned_config import Copy
 from podpin.core.placement import Node, node_of, platforms_for
 from podpin.core.release import Record, Release, annotations_of, record_manifest, record_of, release_from_record
 from podpin.core.times import write_time
@@ -43,6 +45,7 @@ BUDGET: Final = re.compile("disruption ?budget", re.IGNORECASE)
 LONGEST_EVENT = 1024
 NODES_FRESH: Final = 60.0
 """Seconds for which what was read of the nodes is taken for current."""
+_AS_PODPIN: Final = {"fieldManager": names.FIELD_MANAGER}
 _NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*", re.ASCII
 )
@@ -250,6 +253,27 @@ class Cluster:
         metadata: Mapping[str, Any] = raw["metadata"]
         return metadata
 
+    async def config(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
+        """A ConfigMap or a Secret in the rollout's namespace with its contents, or None where there is none."""
+        try:
+            return await self.api.request("GET", _config(key, kind, name))
+        except (NotFound, Invalid):
+            return None
+
+    async def config_key(self, key: Key, uid: str) -> bytes:
+        """The key by which a rollout's copies of configuration get their names; it is made where there is none.
+
+        Raises Invalid where the Secret that should hold it does not.
+        """
+        name = names.config_key_name(key.name, uid)
+        raw = await self.config(key, SECRET, name)
+        if raw is None:
+            body = pinned_config.key_manifest(key, uid, secrets.token_bytes(pinned_config.KEY_BYTES))
+            raw = await self.api.request("POST", _configs(key, SECRET), query=_AS_PODPIN, body=body)
+        if (secret := pinned_config.key_in(key, uid, raw)) is None:
+            raise Invalid(f"Secret {name} does not hold podpin's key to the copies any more: delete it.")
+        return secret
+
     # --- credentials
 
     async def access(
@@ -387,6 +411,19 @@ class Cluster:
         with contextlib.suppress(NotFound, Conflict):
             await self.api.request("DELETE", _workload(key, place), body=body)
         self._mine(self._workloads[place.kind], key).drop(key.namespace, place.name)
+
+    async def write_copy(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        """Make a copy of a ConfigMap or a Secret; raises Conflict where its name is taken."""
+        await self.api.request("POST", _configs(key, manifest["kind"]), query=_AS_PODPIN, body=manifest)
+
+    async def drop_copy(self, key: Key, uid: str, one: Copy) -> None:
+        """Delete a copy of the rollout's, unless it is gone; what is not podpin's copy stays."""
+        metadata = await self.config_metadata(key, one.kind, one.name)
+        if metadata is None or not pinned_config.is_owned(key, uid, metadata):
+            return
+        body = {"preconditions": {"uid": metadata["uid"]}}
+        with contextlib.suppress(NotFound, Conflict):
+            await self.api.request("DELETE", _config(key, one.kind, one.name), body=body)
 
     # --- Pods of podpin's own
 
@@ -604,9 +641,13 @@ def _record(key: Key, release: str) -> str:
     return _path(f"/apis/apps/v1/namespaces/{key.namespace}/controllerrevisions", "ControllerRevision", name)
 
 
-def _config(key: Key, kind: str, name: str) -> str:
+def _configs(key: Key, kind: str) -> str:
     folder = {CONFIG_MAP: "configmaps", SECRET: "secrets"}[kind]
-    return _path(f"/api/v1/namespaces/{key.namespace}/{folder}", kind, name)
+    return f"/api/v1/namespaces/{key.namespace}/{folder}"
+
+
+def _config(key: Key, kind: str, name: str) -> str:
+    return _path(_configs(key, kind), kind, name)
 
 
 def _pods(key: Key) -> str:

@@ -103,6 +103,11 @@ class Spec(Part):
         return self.own.template if self.own else {}
 
     @property
+    def pins_config(self) -> bool:
+        """Whether each release has copies of the ConfigMaps and Secrets that its template names."""
+        return self.own is not None and self.own.pin_config
+
+    @property
     def replicas(self) -> int | None:
         """How many Pods the user wants, or None where somebody else decides."""
         return self.own.replicas if self.own else None

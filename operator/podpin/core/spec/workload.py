@@ -180,6 +180,9 @@ class WorkloadSpec(Part):
     in_place: bool = False
     """With kind Pods: where a new version changes nothing but images, change those of the running Pods, which keep
     node, address and volumes. One Pod, or maxUnavailable, is out of service at a time, while its containers restart."""
+    pin_config: bool = False
+    """Copy the ConfigMaps and Secrets that the template names, for each release: other contents make a new release,
+    which is tried and rolled back as one. podpin needs more rights for it, which manifests/pin-config.yaml gives."""
     min_ready_seconds: Annotated[int, Field(ge=0, le=86_400, json_schema_extra={"format": "int32"})] = 0
     """How long a Pod must be ready before it counts as available, as in a Deployment."""
     selector: (

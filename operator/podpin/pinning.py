@@ -1,0 +1,202 @@
+"""Copies of configuration: what a template's ConfigMaps and Secrets contain now, and that a release's copies are there.
+
+podpin watches none of them, for they are strangers' objects. It reads them as often as it looks at the registry, and at
+once when there is a reason: another spec, another choice of an image, or somebody who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
+
+from podpin.core.config import Reference, references
+from podpin.core.decision import Rollout
+from podpin.core.names import Key
+from podpin.core.observation import Observation, Resolved, Unresolved
+from podpin.core.pinned_config import (
+    MOST_BYTES,
+    Contents,
+    Copy,
+    copy_of,
+    is_faithful,
+    is_owned,
+    manifest_of,
+    size_of,
+    too_many,
+)
+from podpin.core.release import Release
+from podpin.core.spec import Spec
+from podpin.errors import Conflict, Denied, Invalid, PodpinError, Unavailable
+
+LOOK_AGAIN: Final = timedelta(seconds=10)
+"""After how long it is looked again for what stood in the way."""
+RIGHTS: Final = "the rights for workload.pinConfig are in manifests/pin-config.yaml"
+
+log = logging.getLogger(__name__)
+
+
+class Configs(Protocol):
+    """What is asked of the cluster."""
+
+    async def config(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
+        """A ConfigMap or a Secret in the rollout's namespace, or None where there is none."""
+
+    async def config_metadata(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
+        """Its metadata alone."""
+
+    async def config_key(self, key: Key, uid: str) -> bytes:
+        """The key by which a rollout's copies get their names, made where there is none."""
+
+    async def write_copy(self, key: Key, manifest: Mapping[str, Any]) -> None:
+        """Make a copy; raises Conflict where the name is taken."""
+
+
+class CopyTaken(PodpinError):  # noqa: N818 -- says what the name is
+    """An object has the name of a copy, and is none: somebody else has made it, or has made it anew."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the last look has found, and what for."""
+
+    reason: object
+    at: datetime
+    contents: Contents | Unresolved
+
+
+class Pinning:
+    """Looks at rollouts' configuration, and sees to the copies of it."""
+
+    def __init__(self, cluster: Configs) -> None:
+        self._cluster = cluster
+        self._known: dict[Key, _Known] = {}
+        self._keys: dict[Key, tuple[str, bytes]] = {}
+
+    def forget(self, key: Key) -> None:
+        """Forget a rollout that is no more."""
+        self._known.pop(key, None)
+        self._keys.pop(key, None)
+
+    async def contents(
+        self, rollout: Rollout, spec: Spec, seen: Observation, now: datetime
+    ) -> tuple[Contents | Unresolved | None, timedelta | None]:
+        """What the rollout is configured by now, and after how long to look again; None where it is not pinned.
+
+        Raises Unavailable where the API server does not answer, and never has.
+        """
+        if not spec.pins_config or spec.suspend:
+            self._known.pop(rollout.key, None)
+            return None, None
+        chosen = tuple((name, one.digest) for name, one in seen.images.items() if isinstance(one, Resolved))
+        reason = (rollout.uid, rollout.generation, rollout.requests, chosen)
+        known = self._known.get(rollout.key)
+        if known is None or known.reason != reason or now - known.at >= _lasts(known, spec):
+            known = self._known[rollout.key] = _Known(reason, now, await self._look(rollout, spec, known))
+        return known.contents, known.at + _lasts(known, spec) - now
+
+    async def ensure(self, rollout: Rollout, release: Release, *, current: bool) -> None:
+        """Make those of a release's copies that are not there.
+
+        `current` says that the release is what was just looked at: its objects then have the contents that it is to
+        run with, or have changed since, and Conflict is raised. Of any other release a copy that is gone can't be had
+        again, unless its object is what it was: the release goes without it, and its Pods tell.
+        Raises CopyTaken where something else has a copy's name, and Denied or Invalid where the API server refuses a
+        copy; going back to another release is not held up by that.
+        """
+        if not release.copies:
+            return
+        try:
+            await self._ensure(rollout, release, current=current)
+        except (Denied, Invalid) as error:
+            if current:
+                raise
+            log.warning("%s: the copies of release %s could not be seen to: %s", rollout.key, release.id, error)
+
+    async def _ensure(self, rollout: Rollout, release: Release, *, current: bool) -> None:
+        secret = await self._key(rollout)
+        done = await asyncio.gather(
+            *(self._one(rollout, secret, one, current=current) for one in release.copies), return_exceptions=True
+        )
+        for error in done:
+            if isinstance(error, Conflict | CopyTaken):
+                self._known.pop(rollout.key, None)
+            if isinstance(error, BaseException):
+                raise error
+        known = self._known.get(rollout.key)
+        if known is not None and isinstance(known.contents, Contents):
+            left = tuple(one for one in known.contents.missing if one not in release.copies)
+            known.contents = replace(known.contents, missing=left)
+
+    async def _one(self, rollout: Rollout, secret: bytes, one: Copy, *, current: bool) -> None:
+        key = rollout.key
+        there = await self._cluster.config(key, one.kind, one.name)
+        if there is not None:
+            if is_owned(key, rollout.uid, there["metadata"]) and is_faithful(secret, one, there):
+                return
+            taken = f"a {one} exists that is not podpin's copy of {one.of}"
+            if current:
+                raise CopyTaken(f"{taken}: delete it, and podpin makes the copy")
+            log.warning("%s: %s; it is left as it is", key, taken)
+            return
+        original = await self._cluster.config(key, one.kind, one.of)
+        if original is not None and copy_of(key.name, secret, one.kind, one.of, original) == one:
+            try:
+                await self._cluster.write_copy(key, manifest_of(key, rollout.uid, one, original))
+            except Denied as error:
+                raise Denied(f"{error}; {RIGHTS}") from error
+            log.info("%s: %s %s copied to %s", key, one.kind, one.of, one.name)
+        elif current:
+            raise Conflict(f"{one.kind} {one.of} has changed since podpin looked at it.")
+        else:
+            log.warning("%s: %s is gone, and %s has other contents by now", key, one, one.of)
+
+    async def _look(self, rollout: Rollout, spec: Spec, known: _Known | None) -> Contents | Unresolved:
+        key, found = rollout.key, references(spec.template)
+        if sentence := too_many(found):
+            return Unresolved("ConfigNotCopied", sentence)
+        if not found:
+            return Contents()
+        try:
+            return await self._read(rollout, found)
+        except Denied as error:
+            return Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")
+        except Invalid as error:
+            return Unresolved("ConfigNotCopied", str(error))
+        except Unavailable as error:
+            if known is None:
+                raise
+            log.info("%s: what it is configured by could not be read: %s", key, error)
+            return known.contents
+
+    async def _read(self, rollout: Rollout, found: tuple[Reference, ...]) -> Contents | Unresolved:
+        key, secret = rollout.key, await self._key(rollout)
+        copies, size = [], 0
+        for reference in found:
+            raw = await self._cluster.config(key, reference.kind, reference.name)
+            if raw is None and reference.optional:
+                continue
+            if raw is None:
+                told = f"{reference} does not exist in namespace {key.namespace}: create it, or mark it as optional"
+                return Unresolved("ConfigMissing", told)
+            size += size_of(raw)
+            if size > MOST_BYTES:
+                told = f"the ConfigMaps and Secrets of the template are longer than {MOST_BYTES // 2**20} MiB together"
+                return Unresolved("ConfigNotCopied", f"{told}, which workload.pinConfig does not copy")
+            one = copy_of(key.name, secret, reference.kind, reference.name, raw)
+            copies += [one] if one is not None else []
+        missing = [one for one in copies if await self._cluster.config_metadata(key, one.kind, one.name) is None]
+        return Contents(tuple(copies), tuple(missing))
+
+    async def _key(self, rollout: Rollout) -> bytes:
+        known = self._keys.get(rollout.key)
+        if known is None or known[0] != rollout.uid:
+            known = self._keys[rollout.key] = (rollout.uid, await self._cluster.config_key(rollout.key, rollout.uid))
+        return known[1]
+
+
+def _lasts(known: _Known, spec: Spec) -> timedelta:
+    return spec.registry.interval if isinstance(known.contents, Contents) else LOOK_AGAIN

@@ -1,0 +1,513 @@
+"""workload.pinConfig in a small honest world: its settings are copied, tried, gone back to, and collected."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from typing import Any
+
+import pytest
+
+from podpin.core.names import LABEL_RELEASE, config_key_name
+from podpin.core.rollout import KEPT_REJECTED, KEPT_STABLE
+from podpin.errors import Conflict, Denied, Invalid, PodpinError, Unavailable
+from tests.builders import UID, raw_spec
+from tests.world import Crash, Podpin, World, later, texts
+
+KEY = f"Secret {config_key_name('web', UID).rpartition('-')[0]}"
+COPY, LOGIN = "ConfigMap web-settings", "Secret web-login"
+INTERVAL = 300
+"""How often the registry is looked at, in seconds, and the configuration with it."""
+
+
+def pinned(*, optional: bool = True, note: str = "none", **changes: Any) -> dict[str, Any]:
+    """A rollout whose container takes its environment from a ConfigMap, and from a Secret that it may do without."""
+    sources = [{"configMapRef": {"name": "settings"}}, {"secretRef": {"name": "login", "optional": optional}}]
+    template = {
+        "metadata": {"annotations": {"note": note}},
+        "spec": {"containers": [{"name": "app", "envFrom": sources}]},
+    }
+    return raw_spec(template=template, workload={"pinConfig": True, **changes.pop("workload", {})}, **changes)
+
+
+def environment(template: Any, world: World) -> dict[str, Any]:
+    """What the Pods of a template find in their environment."""
+    found: dict[str, Any] = {}
+    for source in template["spec"]["containers"][0]["envFrom"]:
+        reference = source.get("configMapRef") or source["secretRef"]
+        kind = "ConfigMap" if "configMapRef" in source else "Secret"
+        found |= world.configs.get((kind, reference["name"]), {}).get("data", {})
+    return found
+
+
+def runs_with(world: World) -> dict[str, Any]:
+    """What the Pods of the Deployment find in their environment."""
+    assert world.deployment is not None
+    return environment(world.deployment["spec"]["template"], world)
+
+
+def copies(world: World) -> list[Any]:
+    """The contents of all copies that are there."""
+    return [raw["data"] for raw in world.configs.values() if "annotations" in raw["metadata"]]
+
+
+def copy_name(world: World, **data: str) -> tuple[str, str]:
+    """Where the copy with these contents is."""
+    return next(at for at, raw in world.configs.items() if "annotations" in raw["metadata"] and raw["data"] == data)
+
+
+async def come_up(world: World, podpin: Podpin) -> list[str]:
+    """All Pods become ready, and stay so."""
+    later(world, 5)
+    world.become_ready()
+    later(world, 11)
+    return await podpin.settle()
+
+
+async def stands(**changes: Any) -> tuple[World, Podpin]:
+    """Version A has proven healthy, with settings that are good."""
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(**changes))
+    world.push("a")
+    podpin = Podpin(world)
+    await podpin.settle()
+    await come_up(world, podpin)
+    assert podpin.ready == ("True", "RolledOut")
+    return world, podpin
+
+
+async def test_a_release_has_its_copies_written_after_its_record_and_before_its_workload() -> None:
+    world, _ = await stands()
+    release = world.release
+    tried = [KEY, f"record {release}", COPY, f"workload {release}", "status"]
+    assert world.writes == [*tried, f"verdict Stable on {release}", "status"]
+    copy = world.configs[copy_name(world, mode="good")]
+    assert runs_with(world) == {"mode": "good"}
+    assert copy["immutable"] is True
+    owner = {"apiVersion": "podpin.dev/v1alpha1", "kind": "ImageRollout", "name": "web", "uid": UID}
+    assert copy["metadata"]["ownerReferences"] == [owner]
+    assert world.configs["ConfigMap", "settings"]["data"] == {"mode": "good"}
+
+
+async def test_nothing_is_written_and_little_is_asked_while_nothing_changes() -> None:
+    world, podpin = await stands()
+    world.asked.clear()
+    assert await podpin.settle() == []
+    assert world.asked["contents of settings"] == 0
+    wait = await podpin.look()
+    assert wait is not None
+    assert wait.total_seconds() <= INTERVAL
+    later(world, INTERVAL)
+    assert await podpin.settle() == []
+    assert world.asked["contents of settings"] == 1
+    assert await Podpin(world).settle() == [], "nor by a podpin that was started anew"
+
+
+async def test_where_nothing_is_to_be_pinned_nobody_reads_it() -> None:
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(workload={"pinConfig": False}))
+    world.push("a")
+    podpin = Podpin(world)
+    await podpin.settle()
+    await come_up(world, podpin)
+    assert not [asked for asked in world.asked if asked.startswith("contents")]
+    assert copies(world) == []
+
+
+async def test_settings_that_changed_are_a_release_of_their_own_which_is_tried_and_proves_itself() -> None:
+    world, podpin = await stands()
+    before = world.release
+    world.configure(mode="better")
+    assert await podpin.settle() == [], "nobody has looked yet"
+    later(world, INTERVAL)
+    world.writes.clear()
+    await podpin.settle()
+    assert world.writes == [f"record {world.release}", COPY, f"workload {world.release}", "status"]
+    assert world.release != before
+    assert world.notices[-1].message.endswith(", with another ConfigMap settings")
+    await come_up(world, podpin)
+    assert podpin.ready == ("True", "RolledOut")
+    assert runs_with(world) == {"mode": "better"}
+
+
+async def test_settings_that_do_no_good_are_rolled_back_and_not_tried_again() -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="bad")
+    world.apply(reconcile="now")
+    await podpin.settle()
+    bad = world.release
+    assert runs_with(world) == {"mode": "bad"}
+    world.fail_to_start()
+    world.writes.clear()
+    await podpin.settle()
+    assert world.writes == [f"verdict Rejected on {bad}", f"workload {good}", "status"]
+    assert runs_with(world) == {"mode": "good"}
+    world.become_ready()
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledBack"), "the spec was met, and nobody is to be woken"
+    later(world, 10 * INTERVAL)
+    assert await podpin.settle() == []
+    assert await Podpin(world).settle() == []
+    world.configure(mode="good")
+    later(world, INTERVAL)
+    await podpin.settle()
+    assert world.release == good
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_a_rollback_brings_back_the_settings_that_ran_though_they_moved_with_the_image() -> None:
+    world, podpin = await stands()
+    world.configure(mode="for b")
+    world.push("b")
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "for b"}, "a new image is reason enough to look"
+    world.fail_to_start()
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "good"}
+    assert world.configs["ConfigMap", "settings"]["data"] == {"mode": "for b"}, "the original is its author's"
+
+
+async def test_releases_with_the_same_settings_share_their_copies() -> None:
+    world, podpin = await stands()
+    world.push("b")
+    world.writes.clear()
+    await podpin.settle()
+    assert world.writes == [f"record {world.release}", f"workload {world.release}", "status"]
+    assert copies(world) == [{"mode": "good"}]
+
+
+async def test_a_secret_keeps_its_type_and_stands_nowhere_else() -> None:
+    world, podpin = await stands()
+    password = base64.b64encode(b"hunter2").decode()
+    world.configure(kind="Secret", name="login", password=password)
+    world.configs["Secret", "login"]["type"] = "example.com/login"
+    world.apply(reconcile="now")
+    await podpin.settle()
+    copy = world.configs[copy_name(world, password=password)]
+    assert (copy["kind"], copy["type"]) == ("Secret", "example.com/login")
+    assert runs_with(world) == {"mode": "good", "password": password}
+    elsewhere = repr((world.rollout, world.records, world.deployment, world.notices))
+    assert password not in elsewhere
+    assert "hunter2" not in elsewhere
+
+
+async def test_a_canary_has_the_settings_that_are_tried_and_the_workload_those_that_ran() -> None:
+    terms = {"progressDeadline": "60s", "bakeTime": "10s", "canary": {"replicas": 1, "bakeTime": "20s"}}
+    world, podpin = await stands(rollout=terms)
+    world.configure(mode="bad")
+    world.apply(reconcile="now")
+    await podpin.settle()
+    assert world.canary is not None
+    assert environment(world.canary["spec"]["template"], world) == {"mode": "bad"}
+    assert runs_with(world) == {"mode": "good"}
+    world.canary_fails()
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledBack")
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_pods_of_podpins_own_have_the_settings_of_their_release() -> None:
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(workload={"kind": "Pods", "replicas": 1, "inPlace": True}))
+    world.push("a")
+    podpin = Podpin(world)
+    for _ in range(3):
+        await podpin.settle()
+        world.own_ready()
+        later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    found = {raw["metadata"]["labels"][LABEL_RELEASE]: environment(raw, world) for raw in world.own.values()}
+    assert sorted(str(one) for one in found.values()) == ["{'mode': 'bad'}", "{'mode': 'good'}"], "not in place"
+    world.own_crash(next(release for release, one in found.items() if one == {"mode": "bad"}))
+    for _ in range(3):
+        await podpin.settle()
+        later(world, 11)
+    assert [environment(raw, world) for raw in world.own.values()] == [{"mode": "good"}]
+    assert podpin.ready == ("True", "RolledBack")
+
+
+# --- what stands in the way
+
+
+async def test_an_object_that_is_missing_is_waited_for_before_anything_runs() -> None:
+    world = World()
+    world.apply(pinned())
+    world.push("a")
+    podpin = Podpin(world)
+    assert await podpin.settle() == [KEY, "status"]
+    assert podpin.ready == ("False", "ConfigMissing")
+    assert podpin.message == (
+        "nothing runs yet: ConfigMap settings does not exist in namespace shop: create it, or mark it as optional"
+    )
+    later(world, 60)
+    assert await podpin.settle() == []
+    world.configure(mode="good")
+    later(world, 10)
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_what_runs_goes_on_with_its_copies_when_an_original_is_deleted() -> None:
+    world, podpin = await stands()
+    del world.configs["ConfigMap", "settings"]
+    later(world, INTERVAL)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("True", "RolledOut")
+    assert podpin.message.endswith("; no newer version is taken now: ConfigMissing")
+    assert texts(world.notices)[-1] == "ConfigMissing"
+    later(world, 60)
+    assert await podpin.settle() == []
+    world.push("b")
+    assert await podpin.settle() == ["status"], "the new version is told of, and not started"
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_a_changed_spec_that_names_what_is_not_there_is_not_met() -> None:
+    world, podpin = await stands()
+    world.apply(pinned(optional=False))
+    await podpin.settle()
+    assert podpin.ready == ("False", "ConfigMissing")
+    assert "the changed spec cannot be met: Secret login does not exist" in podpin.message
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_an_optional_object_that_comes_to_be_is_a_change_like_any_other() -> None:
+    world, podpin = await stands()
+    world.configure(kind="Secret", name="login", password="cGFzcw==")
+    later(world, INTERVAL)
+    await podpin.settle()
+    await come_up(world, podpin)
+    assert runs_with(world) == {"mode": "good", "password": "cGFzcw=="}
+    del world.configs["Secret", "login"]
+    later(world, INTERVAL)
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_without_the_rights_it_says_where_they_are() -> None:
+    world = World()
+    world.configure(mode="good")
+    world.fail["config_key"] = Denied('secrets is forbidden: User "podpin" cannot create resource "secrets"')
+    world.apply(pinned())
+    world.push("a")
+    podpin = Podpin(world)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("False", "ConfigForbidden")
+    assert 'cannot create resource "secrets"; the rights for workload.pinConfig are in manifests/pin-config' in (
+        podpin.message
+    )
+    assert await podpin.settle() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "ready", "words"),
+    [
+        (Denied("exceeded quota"), "WriteForbidden", "exceeded quota; the rights for workload.pinConfig are in"),
+        (Invalid("no such names here"), "WorkloadRefused", "a copy of its configuration: no such names here"),
+    ],
+    ids=str,
+)
+async def test_a_copy_that_is_refused_keeps_the_release_from_being_tried(
+    error: PodpinError, ready: str, words: str
+) -> None:
+    world, podpin = await stands()
+    before = world.release
+    world.configure(mode="better")
+    world.fail["write_copy"] = error
+    later(world, INTERVAL)
+    for _ in range(2):
+        with contextlib.suppress(Unavailable):
+            await podpin.settle()
+    assert podpin.ready == ("False", ready)
+    assert words in podpin.message
+    assert world.release == before
+
+
+async def test_what_somebody_else_has_made_under_the_name_of_a_copy_is_never_used_nor_touched() -> None:
+    other, _ = await stands()
+    kind, name = copy_name(other, mode="good")
+    world = World()
+    world.configure(mode="good")
+    world.configure(name=name, mode="theirs")
+    world.apply(pinned())
+    world.push("a")
+    podpin = Podpin(world)
+    with pytest.raises(Unavailable):
+        await podpin.settle()
+    assert podpin.ready == ("False", "WorkloadConflict")
+    assert f"a {kind} {name} exists that is not podpin's copy of settings: delete it" in podpin.message
+    assert world.release is None
+    assert world.configs[kind, name]["data"] == {"mode": "theirs"}
+    del world.configs[kind, name]
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_settings_that_change_between_the_look_and_the_copy_are_looked_at_again() -> None:
+    world, podpin = await stands()
+    world.configure(mode="better")
+    later(world, INTERVAL)
+    world.fail["write_record"] = Unavailable("it does not answer")
+    with pytest.raises(Unavailable):
+        await podpin.look()
+    del world.fail["write_record"]
+    world.configure(mode="best")
+    with pytest.raises(Conflict, match="ConfigMap settings has changed since podpin looked at it"):
+        await podpin.look()
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "best"}
+    assert {"mode": "better"} not in copies(world)
+
+
+async def test_an_api_server_that_does_not_answer_changes_nothing() -> None:
+    world, podpin = await stands()
+    world.fail["contents of settings"] = Unavailable("it does not answer")
+    later(world, INTERVAL)
+    assert await podpin.settle() == []
+    with pytest.raises(Unavailable):
+        await Podpin(world).settle()
+    assert podpin.ready == ("True", "RolledOut")
+
+
+async def test_going_back_goes_on_where_podpin_died_in_it_and_the_original_is_missing_since() -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    world.fail_to_start()
+    world.crash_after = len(world.writes) + 1
+    with pytest.raises(Crash):
+        await podpin.look()
+    assert world.writes[-1].startswith("verdict Rejected")
+    del world.configs["ConfigMap", "settings"]
+    await Podpin(world).settle()
+    assert world.release == good
+
+
+# --- copies that are gone
+
+
+async def test_a_copy_that_somebody_deleted_is_made_again_from_an_original_that_is_as_it_was() -> None:
+    world, podpin = await stands()
+    del world.configs[copy_name(world, mode="good")]
+    later(world, INTERVAL)
+    assert await podpin.settle() == [COPY]
+    assert runs_with(world) == {"mode": "good"}
+    assert await podpin.settle() == []
+
+
+async def test_going_back_to_a_release_whose_copy_is_gone_for_good_is_done_once_and_told_of() -> None:
+    world, podpin = await stands()
+    good = world.release
+    del world.configs[copy_name(world, mode="good")]
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    world.fail_to_start()
+    await podpin.settle()
+    assert world.release == good
+    world.fail_to_start(why="CreateContainerConfigError", message='configmap "web-settings" not found')
+    later(world, 90)
+    await podpin.settle()
+    assert podpin.ready == ("False", "Degraded")
+    assert f"ConfigMap {runs_under(world)} is missing: restore it, or roll out a version that fits" in podpin.message
+    later(world, 90)
+    assert await podpin.settle() == []
+
+
+def runs_under(world: World) -> str:
+    """The name of the ConfigMap that the Deployment's container asks for."""
+    assert world.deployment is not None
+    source = world.deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"][0]
+    return str(source["configMapRef"]["name"])
+
+
+@pytest.mark.parametrize("method", ["config_key", "write_copy"])
+async def test_going_back_is_not_held_up_where_the_rights_are_gone(method: str) -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    world.fail[method] = Denied("forbidden")
+    world.fail_to_start()
+    await Podpin(world).settle()
+    assert world.release == good
+
+
+# --- copies that nobody needs
+
+
+async def test_copies_go_with_the_last_release_that_has_them() -> None:
+    world, podpin = await stands()
+    for nth in range(KEPT_STABLE + 2):
+        world.configure(mode=f"number {nth}")
+        later(world, INTERVAL)
+        await podpin.settle()
+        await come_up(world, podpin)
+    kept = [{"mode": f"number {nth}"} for nth in range(1, KEPT_STABLE + 2)]
+    assert copies(world) == kept
+    assert world.writes.count(f"drop {COPY}") == 2
+    dropped = world.writes.index(f"drop {COPY}")
+    assert world.writes[dropped + 1].startswith("prune"), "the record goes after them"
+
+
+async def test_a_copy_that_another_release_has_stays() -> None:
+    world, podpin = await stands()
+    for nth in range(KEPT_STABLE + 2):
+        world.apply(pinned(note=str(nth)))
+        await podpin.settle()
+        await come_up(world, podpin)
+    assert [write for write in world.writes if write.startswith("prune")]
+    assert copies(world) == [{"mode": "good"}]
+
+
+async def test_records_are_pruned_also_where_the_right_to_delete_copies_is_gone() -> None:
+    world, podpin = await stands()
+    world.fail["drop_copy"] = Denied("forbidden")
+    for nth in range(KEPT_REJECTED + 2):
+        world.configure(mode=f"bad {nth}")
+        later(world, INTERVAL)
+        await podpin.settle()
+        world.fail_to_start()
+        await podpin.settle()
+        world.become_ready()
+    assert [write for write in world.writes if write.startswith("prune")]
+    assert podpin.ready == ("True", "RolledBack")
+
+
+# --- a death after each write
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["settings that do good", "settings that do not"])
+@pytest.mark.parametrize("death", range(1, 7))
+async def test_the_end_is_the_same_when_podpin_dies_after_write(death: int, *, fails: bool) -> None:
+    world, podpin = await stands()
+    before, made = world.release, list(copies(world))
+    world.configure(mode="other")
+    later(world, INTERVAL)
+    world.crash_after = len(world.writes) + death
+    for _ in range(20):
+        try:
+            await podpin.look()
+        except Crash:
+            podpin = Podpin(world)
+        if fails and world.release != before:
+            world.fail_to_start()
+        else:
+            world.become_ready()
+            later(world, 11)
+    assert podpin.ready == ("True", "RolledBack" if fails else "RolledOut")
+    assert runs_with(world) == {"mode": "good" if fails else "other"}
+    assert len(world.templates) == (3 if fails else 2), "rolled out once"
+    assert copies(world) == [*made, {"mode": "other"}]
+    assert world.writes.count(COPY) == 2
