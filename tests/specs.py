@@ -73,6 +73,7 @@ def full() -> Json:
     spec["rollout"] = {
         "progressDeadline": "1h",
         "bakeTime": "500ms",
+        "prePull": True,
         "canary": {
             "pause": False,
             "steps": [{"replicas": 1, "bakeTime": "1m", "pause": True}, {"percent": 50, "pause": False}],
@@ -382,6 +383,8 @@ BAD: Final[tuple[Bad, ...]] = (
     Bad("a deadline of nothing", _rollout(progressDeadline="0s"), "spec.rollout.progressDeadline",
         "must be between 1s and 24h"),
     Bad("a bake time of two days", _rollout(bakeTime="48h"), "spec.rollout.bakeTime", "must be between 0s and 24h"),
+    Bad("a word where yes or no is asked for", _rollout(prePull="always"), "spec.rollout.prePull",
+        "must be of type boolean", operator="should be a valid boolean"),
     Bad("a canary of no size", _rollout(canary={}), "spec.rollout.canary", _ONE_SIZE),
     Bad("a canary of two sizes", _rollout(canary={"replicas": 1, "percent": 5}), "spec.rollout.canary", _ONE_SIZE),
     Bad("a canary with a size and steps", _rollout(canary={"replicas": 1, "steps": [{"percent": 5}]}),

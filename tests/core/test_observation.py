@@ -173,6 +173,9 @@ def test_a_pod_that_was_just_made_is_seen_as_pending() -> None:
         ({"spec__readinessGates": [{"conditionType": "lb"}]}, "gated", True),
         ({"spec__readinessGates": []}, "gated", False),
         ({"status__reason": "Evicted", "status__phase": "Failed"}, "reason", "Evicted"),
+        ({"metadata__labels": {"podpin.dev/release": "b", "podpin.dev/rollout": "", "podpin.dev/pulls-for": "web"}},
+         "pulls", True),
+        ({}, "pulls", False),
         ({"status__message": "low on memory"}, "message", "low on memory"),
     ],
 )  # fmt: skip

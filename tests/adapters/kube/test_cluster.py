@@ -326,6 +326,22 @@ async def test_what_is_known_of_a_rollout_can_be_read_anew(server: ApiServer, cl
     assert second == {**first, "continue": "next"}
 
 
+async def test_pods_that_pull_are_read_anew_where_there_are_any(server: ApiServer, cluster: Cluster) -> None:
+    def puller(name: str, version: int) -> dict[str, Any]:
+        body = pod_body(name, version)
+        body["metadata"]["labels"] |= {"podpin.dev/rollout": "", "podpin.dev/pulls-for": "web"}
+        return body
+
+    for body in (puller("gone", 4), puller("newer", 90), puller("known", 5)):
+        cluster.mirrors[1].put(body)
+    server.on("GET", PODS, page(pod_body("own", 7), version=50), page(puller("known", 6), version=60))
+    await cluster.refresh(WEB, PLACE)
+    found = sorted((pod.name, pod.pulls) for pod in cluster.pods(WEB))
+    assert found == [("known", True), ("newer", True), ("own", False)]
+    asked = [each.query["labelSelector"] for each in server.asked if each.path == PODS]
+    assert asked == ["podpin.dev/rollout=web", "podpin.dev/pulls-for=web"]
+
+
 async def test_a_deployment_that_is_found_gone_is_known_no_more(server: ApiServer, cluster: Cluster) -> None:
     cluster.mirrors[0].put(stored(manifest(), 3))
     server.on("GET", PODS, page(version=50))
@@ -699,8 +715,15 @@ async def test_a_pod_that_was_made_is_known_at_once(server: ApiServer, cluster: 
         (live_pod(ownerReferences=[]), True),
         (live_pod(ownerReferences=[{**OWNER, "uid": "another"}]), False),
         (live_pod(labels={"app": "theirs"}), False),
+        (live_pod(labels={"podpin.dev/rollout": "", "podpin.dev/pulls-for": "web", "podpin.dev/release": "b"}), True),
     ],
-    ids=["podpin's own, whose answer was lost", "an orphan of podpin's", "another rollout's", "a stranger's"],
+    ids=[
+        "podpin's own, whose answer was lost",
+        "an orphan of podpin's",
+        "another rollout's",
+        "a stranger's",
+        "it pulls",
+    ],
 )
 async def test_a_name_that_is_taken_is_looked_at(
     server: ApiServer, cluster: Cluster, there: dict[str, Any], free: bool

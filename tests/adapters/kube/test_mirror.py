@@ -256,6 +256,15 @@ async def test_an_object_whose_label_names_another_rollout_moves_there_and_both_
         assert sorted(copy.told) == [API, WEB]
 
 
+async def test_what_is_to_be_counted_by_no_selector_is_held_under_its_other_label(server: ApiServer, api: Api) -> None:
+    puller = pod("a", 2, "", **{"podpin.dev/pulls-for": "web"})
+    server.on("GET", PODS, page(pod("b", 1, ""), puller, version=5))
+    async with running(Copy(api)) as copy:
+        await server.watch()
+        assert copy.of() == ["a@2"]
+        assert copy.told == [WEB]
+
+
 async def test_older_news_is_dropped(server: ApiServer, api: Api) -> None:
     server.on("GET", PODS, page(pod("a", 9), version=9))
     async with running(Copy(api)) as copy:
