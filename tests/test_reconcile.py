@@ -1436,6 +1436,9 @@ async def test_a_pause_is_read_off_the_rollout_and_pauses_its_deployment_in_mid_
     assert await podpin.settle() == [f"workload {B}", "status"]
     assert (world.deployment or {})["spec"]["paused"] is True
     assert podpin.ready == ("Unknown", "Paused")
+    world.edit_deployment(paused=False)
+    assert await podpin.settle() == [f"workload {B}", "status"], "kubectl rollout resume is put back"
+    assert (world.deployment or {})["spec"]["paused"] is True
     world.fail_to_start()
     assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
 

@@ -57,7 +57,7 @@ from podpin.core.policy.terms import SOURCE_DEGRADED, TOO_YOUNG, PassedOver, Ter
 from podpin.core.prepull import PRE_PULLING
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
-from podpin.core.rollout import decide, wanted_release
+from podpin.core.rollout import decide, is_held_still, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.spec.checks import CheckSpec
@@ -551,6 +551,8 @@ class Reconciler:
         if release is None or live is None:
             return workload
         manifest = self._manifest(rollout, spec, workload, release, workload.intent or "")
+        if is_held_still(rollout, spec, workload, seen.records):
+            manifest["spec"]["paused"] = True
         if differs(manifest, live):
             memory.rival = rival_of(live["metadata"].get("managedFields") or ())
             return replace(workload, drifted=True)

@@ -278,12 +278,19 @@ def _is_being_retried(rollout: Rollout, record: Record | None) -> bool:
 
 def _unpaused(rollout: Rollout, trial: Observation, world: World) -> Observation:
     """The trial as if podpin had not paused its workload: what fails is judged all the same."""
-    workload, record = trial.workload, world.record(world.running)
-    if workload is None or not workload.paused or record is None or world.canary is not None:
+    workload = trial.workload
+    if workload is None or not workload.paused or world.canary is not None:
         return trial
     assert isinstance(rollout.spec, Spec)
-    own = _pausing(rollout.spec, _intent_of(rollout, rollout.spec, record))
-    return replace(trial, workload=replace(workload, paused=False)) if workload.intent == own else trial
+    own = is_held_still(rollout, rollout.spec, workload, world.records.values())
+    return replace(trial, workload=replace(workload, paused=False)) if own else trial
+
+
+def is_held_still(rollout: Rollout, spec: Spec, workload: Workload, records: Iterable[Record]) -> bool:
+    """Whether podpin itself has applied the workload paused, because the rollout is."""
+    record = next((record for record in records if record.release == workload.release), None)
+    plain = _intent_of(rollout, spec, record) if record is not None else workload.intent
+    return plain != workload.intent and workload.intent == _pausing(spec, plain or "")
 
 
 def _pausing(spec: Spec, intent: str) -> str:
