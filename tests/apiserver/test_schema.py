@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import statuses
 from tests.cluster.errors import ClusterError
-from tests.cluster.kubectl import ESTABLISHED
 from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, adopting, full, good
 
 from podpin.core.status import parse_status, render_status
@@ -30,7 +29,7 @@ CHANGE = "make a new ImageRollout"
 @pytest.fixture(scope="module")
 def kubectl(control_plane: LocalCluster) -> Kubectl:
     control_plane.apply(CRD, "--server-side")
-    control_plane.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
+    control_plane.kubectl.serve("imagerollouts", "podpin.dev")
     return control_plane.kubectl
 
 

@@ -13,9 +13,7 @@ import yaml
 
 from tests.cluster.commands import run
 
-ESTABLISHED: Final = """--for=jsonpath={.status.conditions[?(@.type=="Established")].status}=True"""
-"""What `kubectl wait` waits for of a new CRD; for condition=Established, a list of conditions that is still null is an
-error."""
+ESTABLISHED: Final = """{.status.conditions[?(@.type=="Established")].status}=True"""
 Manifest = str | Path | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -42,6 +40,12 @@ class Kubectl:
     def get(self, *words: str) -> Any:
         """The object, or list of objects, as JSON has it."""
         return json.loads(self("get", *words, "-o", "json"))
+
+    def serve(self, plural: str, group: str) -> None:
+        """Wait until a new CRD is served. Its names come first: to wait for a condition is an error to kubectl while
+        the list of conditions is still null."""
+        for what in (f"{{.status.acceptedNames.plural}}={plural}", ESTABLISHED):
+            self("wait", f"--for=jsonpath={what}", "--timeout=30s", f"crd/{plural}.{group}")
 
     def apply(self, manifest: Manifest, *words: str) -> str:
         """Apply YAML text, a file, an object or several; `words` may add --server-side and the like."""

@@ -54,9 +54,11 @@ class Story:
         )
         terminal.run(f"kubectl create namespace {NAMESPACE}")
         terminal.run(f"kubectl apply --server-side -f {CRD}")
-        # Not --for=condition=Established, for which a list of conditions that is still null is an error.
-        established = """--for='jsonpath={.status.conditions[?(@.type=="Established")].status}=True'"""
-        terminal.run(f"kubectl wait {established} --timeout=30s crd/imagerollouts.podpin.dev")
+        # Its names come first: to wait for a condition is an error while the list of conditions is still null.
+        terminal.run(
+            "kubectl wait --for=jsonpath={.status.acceptedNames.kind}=ImageRollout crd/imagerollouts.podpin.dev"
+        )
+        terminal.run("kubectl wait --for=condition=Established crd/imagerollouts.podpin.dev")
         self.backstage.start_podpin()
 
     def first_version(self) -> None:

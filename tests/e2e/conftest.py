@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from tests.cluster.fixture import cluster, control_plane
-from tests.cluster.kubectl import ESTABLISHED
 from tests.e2e.gate import gates_of
 from tests.e2e.program import Program
 from tests.e2e.stage import Stage
@@ -86,7 +85,7 @@ class Company:
     def open(self) -> None:
         """Install what podpin needs, and begin to watch."""
         self.cluster.apply(CRD, "--server-side")
-        self.cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
+        self.cluster.kubectl.serve("imagerollouts", "podpin.dev")
         self.cluster.apply(RIGHTS)
         self.world.start()
 

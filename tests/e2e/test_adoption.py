@@ -32,10 +32,10 @@ def workload(stage: Stage, tag: str, kind: str = "Deployment", **fields: Any) ->
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "front"}, "spec": spec}
 
 
-def adopting(stage: Stage, kind: str = "Deployment", api: str = "apps/v1", name: str = "web") -> Json:
+def adopting(stage: Stage, kind: str = "Deployment", api: str = "apps/v1", name: str = "web", **spec: Any) -> Json:
     """A rollout that takes the workload over."""
     target = {"apiVersion": api, "kind": kind, "name": "front"}
-    return stage.rollout(name, workload=None, targetRef=target)
+    return stage.rollout(name, workload=None, targetRef=target, **spec)
 
 
 def image_of(stage: Stage, kind: str = "deployment") -> str:

@@ -96,9 +96,8 @@ def test_a_canary_stands_beside_an_adopted_deployment_as_its_author_has_it(stage
     stage.push("1.0.0")
     stage.apply(workload(stage, "1.0.0"))
     stage.kubectl("rollout", "status", "deployment/front", "--timeout=60s")
-    wish = adopting(stage)
-    wish["spec"]["rollout"] |= {"canary": {"replicas": 1, "bakeTime": "2s"}, "progressDeadline": "20s"}
-    stage.apply(wish)
+    terms = {"canary": {"replicas": 1, "bakeTime": "2s"}, "progressDeadline": "20s"}
+    stage.apply(adopting(stage, rollout=terms))
     stage.until_stable("1.0.0")
     generation, serving = stage.deployment("front")["metadata"]["generation"], stage.serving()
     stage.push("1.1.0", "missing_binary")

@@ -34,14 +34,17 @@ class Way:
     spec: dict[str, Any] = field(default_factory=dict)
     adopts: bool = False
     fewest: int = 5
-    """As many writes each act has at least."""
+    """As many writes each act has at least; 0 where all of them are enough."""
 
 
+CANARY: Final = {"rollout": {"canary": {"replicas": 1, "bakeTime": "1s"}}}
 WAYS: Final = {
     "Pods": Way({"workload": {"kind": "Pods", "replicas": 1}}),
     "Pods in place": Way({"workload": {"kind": "Pods", "replicas": 1, "inPlace": True}}),
     "adopted": Way(adopts=True),
     "approved of": Way({"workload": {"replicas": 1}, "update": {"mode": "Manual"}}),
+    "Pods by canary": Way({"workload": {"kind": "Pods", "replicas": 1}, **CANARY}, fewest=0),
+    "adopted by canary": Way(CANARY, adopts=True, fewest=0),
 }
 EVERY: Final = tuple(Shot(number, "after") for number in range(1, 16))
 ROWS: Final = [
@@ -76,7 +79,7 @@ def play(stage: Stage, podpin: Program, proxy: FaultProxy, name: str, act: str, 
     proxy.aim(*shots)
     stage.push(act, "missing_binary" if act == "1.2.0" else "good")
     if act == "1.0.0":
-        manifest = adopting(stage) if way.adopts else stage.rollout(**way.spec)
+        manifest = adopting(stage, **way.spec) if way.adopts else stage.rollout(**way.spec)
         stage.apply(manifest)
     else:
         stage.annotate("reconcile", act)

@@ -14,7 +14,6 @@ import pytest
 import yaml
 from tests.adapters.signatures.signing import pem
 from tests.cluster.images import push_app
-from tests.cluster.kubectl import ESTABLISHED
 from tests.cluster.signatures import sign
 from tests.e2e.program import Program
 from tests.manifests.installed import ACCOUNT, CRD, GROUPS, MANIFESTS, Rollout
@@ -73,7 +72,7 @@ def test_it_says_what_it_is_for(example: Path) -> None:
 def stage(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster with a podpin at work."""
     cluster.apply(CRD, "--server-side")
-    cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
+    cluster.kubectl.serve("imagerollouts", "podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
     cluster.apply(MANIFESTS / "pin-config.yaml")
     podpin = Program(

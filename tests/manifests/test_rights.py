@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from tests.cluster.images import push_app
-from tests.cluster.kubectl import ESTABLISHED
 from tests.e2e.program import Program
 from tests.manifests.installed import (
     ACCOUNT,
@@ -45,7 +44,7 @@ def requests(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
         if not cluster.can(feature):
             pytest.skip(f"this cluster can't do {feature!r}")
     cluster.apply(CRD, "--server-side")
-    cluster.kubectl("wait", ESTABLISHED, "--timeout=30s", "crd/imagerollouts.podpin.dev")
+    cluster.kubectl.serve("imagerollouts", "podpin.dev")
     cluster.apply(MANIFESTS / "rbac.yaml")
     cluster.apply(MANIFESTS / "pin-config.yaml")
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
