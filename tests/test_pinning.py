@@ -148,6 +148,7 @@ async def test_settings_that_do_no_good_are_rolled_back_and_not_tried_again() ->
     world.become_ready()
     await podpin.settle()
     assert podpin.ready == ("True", "RolledBack"), "the spec was met, and nobody is to be woken"
+    assert f"release {bad} (web:1.0.0@aaaaaaaaaaaa, with another ConfigMap settings) was rejected" in podpin.message
     later(world, 10 * INTERVAL)
     assert await podpin.settle() == []
     assert await Podpin(world).settle() == []
@@ -351,6 +352,23 @@ async def test_what_somebody_else_has_made_under_the_name_of_a_copy_is_never_use
     assert runs_with(world) == {"mode": "good"}
 
 
+async def test_a_copy_that_lost_its_label_and_its_owner_is_good_enough_to_go_on_with_and_is_not_deleted() -> None:
+    world, podpin = await stands()
+    at = copy_name(world, mode="good")
+    world.configs[at]["metadata"] = {"name": at[1], "annotations": {"podpin.dev/copy-of": "settings"}}
+    world.push("b")
+    await podpin.settle()
+    await come_up(world, podpin)
+    assert podpin.ready == ("True", "RolledOut")
+    for nth in range(KEPT_STABLE + 2):
+        world.configure(mode=f"number {nth}")
+        later(world, INTERVAL)
+        await podpin.settle()
+        await come_up(world, podpin)
+    assert [write for write in world.writes if write.startswith("prune")]
+    assert at in world.configs
+
+
 async def test_settings_that_change_between_the_look_and_the_copy_are_looked_at_again() -> None:
     world, podpin = await stands()
     world.configure(mode="better")
@@ -511,3 +529,36 @@ async def test_the_end_is_the_same_when_podpin_dies_after_write(death: int, *, f
     assert len(world.templates) == (3 if fails else 2), "rolled out once"
     assert copies(world) == [*made, {"mode": "other"}]
     assert world.writes.count(COPY) == 2
+
+
+@pytest.mark.parametrize("death", range(1, 8))
+async def test_the_end_is_the_same_with_pods_of_podpins_own_when_it_dies_after_write(death: int) -> None:
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(workload={"kind": "Pods", "replicas": 1}))
+    world.push("a")
+    podpin = Podpin(world)
+    for _ in range(3):
+        await podpin.settle()
+        world.own_ready()
+        later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    (before,) = [raw["metadata"]["labels"][LABEL_RELEASE] for raw in world.own.values()]
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    world.crash_after = len(world.writes) + death
+    for _ in range(20):
+        try:
+            await podpin.look()
+        except Crash:
+            podpin = Podpin(world)
+        world.own_ready(before)
+        for release in {raw["metadata"]["labels"][LABEL_RELEASE] for raw in world.own.values()} - {before}:
+            world.own_crash(release)
+        later(world, 11)
+    assert world.crash_after is None, "podpin was not killed"
+    assert podpin.ready == ("True", "RolledBack")
+    assert [environment(raw, world) for raw in world.own.values()] == [{"mode": "good"}]
+    assert copies(world) == [{"mode": "good"}, {"mode": "bad"}]
+    assert len(world.records) == 2

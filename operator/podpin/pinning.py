@@ -23,7 +23,6 @@ from podpin.core.pinned_config import (
     Copy,
     copy_of,
     is_faithful,
-    is_owned,
     manifest_of,
     size_of,
     too_many,
@@ -56,7 +55,7 @@ class Configs(Protocol):
 
 
 class CopyTaken(PodpinError):  # noqa: N818 -- says what the name is
-    """An object has the name of a copy, and is none: somebody else has made it, or has made it anew."""
+    """An object has the name of a copy, and something else in it, or may have soon."""
 
 
 @dataclass(slots=True)
@@ -135,8 +134,8 @@ class Pinning:
         key = rollout.key
         there = await self._cluster.config(key, one.kind, one.name)
         if there is not None:
-            if is_owned(key, rollout.uid, there["metadata"]) and is_faithful(secret, one, there):
-                return
+            if is_faithful(secret, one, there):
+                return  # whoever has made it
             taken = f"a {one} exists that is not podpin's copy of {one.of}"
             if current:
                 raise CopyTaken(f"{taken}: delete it, and podpin makes the copy")

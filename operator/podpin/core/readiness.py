@@ -16,6 +16,7 @@ from podpin.core.decision import Notice
 from podpin.core.gates import PAUSED, Hold
 from podpin.core.health import Baking, Blocked, Health, Healthy, Idle, Waiting
 from podpin.core.observation import Observation, Pod, Unresolved
+from podpin.core.pinned_config import changed
 from podpin.core.prepull import PRE_PULLING
 from podpin.core.release import Record, Release, images_text, spec_hash_of
 from podpin.core.signals import PULL_TROUBLES, had_been_ready, standing
@@ -110,7 +111,7 @@ def say_of(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Sa
         case State.CANARY:
             return _say_canary(spec, seen, settled, now)
         case State.TRYING:
-            return _say_trying(settled, images_text(running.images) if running else "")
+            return _say_trying(settled, _tried(settled, running) if running else "")
         case State.FAILED:
             verdict = running.verdict if running else None
             why = f"{verdict.reason}: {verdict.message}" if verdict else "it failed"
@@ -164,7 +165,7 @@ def _say_trying(settled: Settled, images: str) -> Say:
 def _say_canary(spec: Spec, seen: Observation, settled: Settled, now: datetime) -> Say:
     """The stable release serves untouched; what the canary is at comes second to how that does."""
     record, told = settled.records.get(settled.trial or ""), settled.candidate.canary if settled.candidate else None
-    images = images_text(record.images) if record else ""
+    images = _tried(settled, record) if record else ""
     steps = f", step {told.step} of {told.of}" if told and told.of > 1 else ""
     pods = f"{told.replicas} Pod{'s' if told.replicas > 1 else ''}" if told else "its Pods"
     trying = f"trying release {settled.trial} ({images}) by canary with {pods}{steps}"
@@ -227,7 +228,7 @@ def _say_stable(spec: Spec, seen: Observation, settled: Settled, now: datetime) 
         verdict = wanted.verdict
         asked = wanted.spec_hash != stable.spec_hash and verdict.reason != "RollbackRequested"
         reason = "RolledBack"
-        failed = f"release {wanted.release} ({images_text(wanted.images)}) was rejected"
+        failed = f"release {wanted.release} ({_tried(settled, wanted)}) was rejected"
         message = f"{runs}; {failed} ({verdict.reason}): {verdict.message}"
     else:
         asked, reason, message = False, "RolledOut", runs
@@ -262,7 +263,13 @@ def _is_changed(spec: Spec, stable: Record) -> bool:
 def _held_back(settled: Settled) -> str:
     assert settled.hold is not None
     assert settled.wanted is not None
-    return f"release {settled.wanted.id} ({images_text(settled.wanted.images)}) waits: {settled.hold.message}"
+    return f"release {settled.wanted.id} ({_tried(settled, settled.wanted)}) waits: {settled.hold.message}"
+
+
+def _tried(settled: Settled, release: Record | Release) -> str:
+    """A release by its images, and by what else it has that the stable one has not."""
+    stable = settled.stable.copies if settled.stable else ()
+    return f"{images_text(release.images)}{changed(stable, release.copies)}"
 
 
 def _is_coming(seen: Observation, release: str) -> bool:
