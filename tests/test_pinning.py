@@ -171,6 +171,38 @@ async def test_a_rollback_brings_back_the_settings_that_ran_though_they_moved_wi
     assert world.configs["ConfigMap", "settings"]["data"] == {"mode": "for b"}, "the original is its author's"
 
 
+async def test_who_asks_to_go_back_gets_the_settings_that_ran_then() -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="other")
+    later(world, INTERVAL)
+    await podpin.settle()
+    await come_up(world, podpin)
+    back: dict[str, Any] = {"rollback-to": "previous"}
+    world.apply(**back)
+    await podpin.settle()
+    world.become_ready()
+    await podpin.settle()
+    assert world.release == good
+    assert runs_with(world) == {"mode": "good"}
+    later(world, 10 * INTERVAL)
+    assert await podpin.settle() == [], "and keeps them, whatever the original has in it"
+
+
+async def test_what_was_held_back_is_copied_as_it_is_when_it_begins() -> None:
+    world, podpin = await stands(update={"mode": "Manual"})
+    world.configure(mode="other")
+    later(world, INTERVAL)
+    assert await podpin.settle() == ["status"]
+    assert podpin.ready == ("True", "AwaitingApproval")
+    assert ", with another ConfigMap settings) waits" in podpin.message
+    assert copies(world) == [{"mode": "good"}], "nothing is made before it begins"
+    assert world.rollout is not None
+    world.apply(approve=world.rollout["status"]["waiting"]["release"])
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "other"}
+
+
 async def test_releases_with_the_same_settings_share_their_copies() -> None:
     world, podpin = await stands()
     world.push("b")
