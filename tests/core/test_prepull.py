@@ -178,9 +178,15 @@ def test_the_end_is_told_when_it_begins_and_stands() -> None:
 
 
 def test_the_end_is_put_off_while_the_registry_is_down() -> None:
-    decision = decide(wants(), world((DOWN,), (DOWN,)), at(100))
-    assert decision.status.waiting is not None
-    assert decision.recheck_at == decision.status.waiting.until == at(160)
+    put_off = decide(wants(), world((DOWN,), (DOWN,)), at(100))
+    assert put_off.status.waiting is not None
+    assert put_off.status.waiting.until is None
+    still = decide(rollout(FIRST, put_off.status), world((DOWN,), (DOWN,)), at(5000))
+    assert (still.status, still.actions, still.recheck_at) == (put_off.status, (), None)
+    for back in (PULLS, DENIED):
+        on = decide(rollout(FIRST, put_off.status), world((back,), (DOWN,)), at(5000))
+        assert on.status.waiting is not None
+        assert on.recheck_at == on.status.waiting.until == at(5060), "it has its time from when the registry is back"
 
 
 def test_a_silent_node_is_looked_at_again_in_time() -> None:

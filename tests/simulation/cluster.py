@@ -54,6 +54,7 @@ class Wish:
 
     kind: str = "Deployment"
     canary: Json | None = None
+    pre_pull: bool = False
     manual: bool = False
     windows: bool = False
     freeze: bool = False
@@ -82,9 +83,10 @@ class Wish:
         if self.min_ready:
             workload["minReadySeconds"] = self.min_ready
         image = {"container": "app", "repository": REPOSITORY, "policy": {"tag": {"name": "live"}}}
+        canary: Json = {} if self.canary is None else {"canary": self.canary}
         return {
             "images": [image],
-            "rollout": self.terms if self.canary is None else {**self.terms, "canary": self.canary},
+            "rollout": {**self.terms, "prePull": self.pre_pull, **canary},
             "update": {
                 "mode": "Manual" if self.manual else "Auto",
                 "windows": [WINDOW] if self.windows else [],
@@ -345,8 +347,8 @@ class PaperCluster:
 
     @property
     def pods(self) -> list[PodLife]:
-        """The Pods of the workload, without those of a canary."""
-        return [pod for pod in self.nodes.pods.values() if LABEL_TRACK not in pod.labels]
+        """The Pods of the workload, without those of a canary and those that only pull."""
+        return [pod for pod in self.nodes.pods.values() if LABEL_TRACK not in pod.labels and not pod.pulls]
 
     @property
     def canary(self) -> tuple[str, int] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from podpin.core.names import LABEL_PULLS
 from podpin.core.times import write_time
 from tests.builders import at
 from tests.simulation.images import Fate, fate_of
@@ -54,6 +55,8 @@ class PodLife:
         self.nodes, self.clock, self.name, self.owners = nodes, nodes.clock, name, owners
         self.template = template
         self.labels: dict[str, str] = dict(template["metadata"]["labels"])
+        self.pulls = LABEL_PULLS in self.labels
+        """It names its node, and its command does not exist: it only pulls."""
         self.fate: Fate = fate_of(template)
         container = template["spec"]["containers"][0]
         self.container: str = container["name"]
@@ -102,7 +105,7 @@ class PodLife:
         if self.deleting:
             metadata["deletionTimestamp"] = "2026-03-01T12:00:00Z"
             if self.node is not None:
-                metadata["deletionGracePeriodSeconds"] = int(GRACE)
+                metadata["deletionGracePeriodSeconds"] = 0 if self.pulls else int(GRACE)
         spec = {**self.template["spec"], **({"nodeName": self.node.name} if self.node else {})}
         status: Json = {"phase": self.phase, "conditions": self._conditions()}
         if self.reason:
@@ -201,7 +204,7 @@ class PodLife:
         self._mount()
 
     def _mount(self) -> None:
-        if self.nodes.storage_down:
+        if self.nodes.storage_down and not self.pulls:
             self.after(10.0, self._mount)
         else:
             self._pull()
@@ -232,8 +235,9 @@ class PodLife:
         self._create()
 
     def _create(self) -> None:
-        if self.fate.config is not None:
-            self.waiting = ("CreateContainerConfigError", self.fate.config)
+        refusal = "container has runAsNonRoot and image will run as root" if self.pulls else self.fate.config
+        if refusal is not None:
+            self.waiting = ("CreateContainerConfigError", refusal)
             self.write()
             self.after(20.0, self._create)
             return
@@ -377,7 +381,7 @@ class PodLife:
         self.deleting = True
         self.write()
         self.nodes.changed(self)
-        if self.node is None or self.phase in ("Failed", "Succeeded"):
+        if self.node is None or self.pulls or self.phase in ("Failed", "Succeeded"):
             self.vanish()
         else:
             self.turn()

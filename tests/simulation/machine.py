@@ -73,6 +73,7 @@ class Weather(RuleBasedStateMachine):
         min_ready=st.sampled_from([0, 0, 4]),
         kind=st.sampled_from(["Deployment", "Pods"]),
         canary=st.sampled_from(sorted(CANARIES)),
+        pre_pull=st.booleans(),
     )
     def begins(
         self,
@@ -84,6 +85,7 @@ class Weather(RuleBasedStateMachine):
         min_ready: int,
         kind: str = "Deployment",
         canary: str = "none",
+        pre_pull: bool = False,
     ) -> None:
         self.lives[f"{kind}, canary: {canary}"] += 1
         cluster = self.cluster
@@ -94,6 +96,7 @@ class Weather(RuleBasedStateMachine):
         cluster.apply(
             kind=kind,
             canary=CANARIES[canary],
+            pre_pull=pre_pull,
             replicas=replicas,
             probed=probed,
             strategy=strategy,
@@ -154,6 +157,10 @@ class Weather(RuleBasedStateMachine):
     @rule(canary=st.sampled_from(sorted(CANARIES)), after=MOMENTS)
     def the_user_edits_the_canary(self, canary: str, after: float) -> None:
         self.step("the user edits the canary", after).apply(canary=CANARIES[canary])
+
+    @rule(pre_pull=st.booleans(), after=MOMENTS)
+    def the_user_edits_what_is_pulled_first(self, pre_pull: bool, after: float) -> None:
+        self.step("the user edits what is pulled first", after).apply(pre_pull=pre_pull)
 
     @rule(step=st.sampled_from([None, 1, 2]), after=MOMENTS)
     def somebody_approves(self, step: int | None, after: float) -> None:

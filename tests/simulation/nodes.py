@@ -69,7 +69,13 @@ class Nodes:
     def create(self, name: str, owners: list[Json], template: Json) -> PodLife:
         """A controller makes a Pod."""
         pod = self.pods[name] = PodLife(self, name, owners, template)
-        self.clock.after(0.1, lambda: self._schedule(pod))
+        named = template["spec"].get("nodeName")
+        if named is None:
+            self.clock.after(0.1, lambda: self._schedule(pod))
+        elif (node := next((node for node in self.nodes if node.name == named), None)) is not None:
+            pod.bound(node)
+        else:
+            self.clock.after(COLLECTED, pod.vanish)
         return pod
 
     @property

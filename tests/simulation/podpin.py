@@ -175,7 +175,7 @@ class Podpin:
 
     def pods(self) -> list[Pod]:
         """The rollout's own Pods as podpin knows them."""
-        return [pod for pod in self._cluster.pods(WEB) if not pod.canary]
+        return [pod for pod in self._cluster.pods(WEB) if not pod.canary and not pod.pulls]
 
     def replicas(self) -> int:
         """How many replicas the Deployment has, as podpin knows it; 0 without one."""

@@ -209,7 +209,11 @@ class Promises:
     def _sees_pod(self, method: str, name: str, body: Any, do: Callable[[], Json]) -> Json:
         podpin = self._cluster.podpin
         assert podpin is not None
-        assert self._cluster.has_pods, f"podpin writes to Pod {name}"
+        pulls = names.LABEL_PULLS in (body.get("metadata") or {}).get("labels", {}) or name in self._pullers()
+        assert self._cluster.has_pods or pulls, f"podpin writes to Pod {name}"
+        if pulls:
+            self.nothing_is_written_without_a_digest(body)
+            return do()
         if method == "POST" and body.get("kind") == "Pod":
             self.nothing_is_written_without_a_digest(body)
             answer = do()
@@ -218,6 +222,10 @@ class Promises:
         if method in ("DELETE", "POST"):
             self.what_serves_is_not_taken_away(name)
         return do()
+
+    def _pullers(self) -> set[str]:
+        """The Pods that only pull a release."""
+        return {name for name, pod in self._cluster.nodes.pods.items() if pod.pulls}
 
     def there_are_never_too_many_pods(self) -> None:
         """However late podpin hears: never more Pods than replicas and surge."""
@@ -308,6 +316,7 @@ class Promises:
         if wanted is None:
             assert cluster.running is None, told
             return
+        assert not self._pullers(), f"Pods that pull are left: {self._pullers()}: {told}"
         record = records.get(wanted.id)
         assert record is not None, f"what is wanted has no record: {told}"
         if cluster.has_pods:

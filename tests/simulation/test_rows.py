@@ -191,10 +191,34 @@ def a_pod_falls_ill_later(cluster: PaperCluster) -> None:
     says(cluster, "RolledOut")
 
 
+def the_registry_goes_while_a_release_is_pulled_first(cluster: PaperCluster) -> None:
+    cluster.push("b")
+    cluster.registry.down = True
+    cluster.run(3600)
+    says(cluster, "PrePulling")
+    cluster.registry.down = False
+
+
+def a_node_is_lost_while_a_release_is_pulled_first(cluster: PaperCluster) -> None:
+    cluster.nodes.pull_seconds = 30.0
+    pushed("b", 5)(cluster)
+    says(cluster, "PrePulling")
+    cluster.nodes.lose(cluster.nodes.nodes[0])
+    cluster.run(60)
+    cluster.nodes.find(cluster.nodes.nodes[0], rebooted=True)
+
+
+def there_is_no_quota_to_pull_first(cluster: PaperCluster) -> None:
+    cluster.nodes.quota = 3
+    pushed("b")(cluster)
+    cluster.nodes.quota = None
+
+
 def nothing(cluster: PaperCluster) -> None:
     cluster.run(24 * 3600)
 
 
+FIRST = {"pre_pull": True}
 AUTOSCALED = {"replicas": None}
 LONG_BAKE = {"replicas": None, "terms": {"progressDeadline": "300s", "bakeTime": "1200s"}}
 
@@ -230,6 +254,11 @@ ROWS = [
     Row("readiness that flaps faster than a probe round", pushed("2"), "a", "RolledBack", 10, changes=2),
     Row("readiness that is lost in the bake time", pushed("5"), "a", "RolledBack", 9, changes=2),
     Row("a crash in the bake time", pushed("e"), "a", "RolledBack", 15, changes=2),
+    Row("a good release that is pulled first", pushed("b"), "b", "RolledOut", 10, FIRST),
+    Row("a release for another platform that is pulled first", pushed("4"), "a", "RolledBack", 7, FIRST, changes=0),
+    Row("the registry is down while a release is pulled first", the_registry_goes_while_a_release_is_pulled_first, "b", "RolledOut", 14, FIRST),
+    Row("a node is lost while a release is pulled first", a_node_is_lost_while_a_release_is_pulled_first, "b", "RolledOut", 10, FIRST),
+    Row("the quota lets one node pull first", there_is_no_quota_to_pull_first, "b", "RolledOut", 8, FIRST),
     Row("a release that falls ill after it was proven", a_pod_falls_ill_later, "6", "Degraded", 8),
 ]  # fmt: skip
 

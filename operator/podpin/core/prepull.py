@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from podpin.core import names
 from podpin.core.decision import EndPull, Notice, Rollout, StartPull
@@ -75,8 +75,8 @@ class Attempt:
     """The request for which it is tried again."""
     nodes: tuple[str, ...]
     deadline: timedelta
-    until: datetime
-    """By when it must be done."""
+    until: datetime | None
+    """By when it must be done; None while that is put off."""
 
     def name(self, rollout: str, node: str) -> str:
         """What the Pod for a node is called."""
@@ -139,14 +139,14 @@ def attempt_of(rollout: Rollout, spec: Spec, seen: Observation, world: World) ->
         retried=retried,
         nodes=_nodes(seen),
         deadline=spec.rollout.progress_deadline,
-        until=_until(told, wanted.id) or world.now + spec.rollout.progress_deadline,
+        until=told.until if _is_under_way(told, wanted.id) else world.now + spec.rollout.progress_deadline,
     )
     return attempt if attempt.nodes and attempt.images else None
 
 
-def _until(told: WaitingStatus | None, release: str) -> datetime | None:
-    """The end that has been told already."""
-    return told.until if told is not None and (told.release, told.reason) == (release, PRE_PULLING) else None
+def _is_under_way(told: WaitingStatus | None, release: str) -> TypeGuard[WaitingStatus]:
+    """It was told of before, and so was its end."""
+    return told is not None and (told.release, told.reason) == (release, PRE_PULLING)
 
 
 def _distinct(images: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -180,7 +180,7 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
     """Whether the release must wait still, can never be had, or may begin.
 
     What only the deadline can judge is judged by it as in a trial, and no node's own trouble is held against the
-    release. Where no node has the images because the registry is not to be had, the deadline is put off.
+    release. Where no node has the images because the registry is not to be had, the deadline is put off until it is.
     """
     nodes = [_seen(attempt, node, rollout, seen, now) for node in attempt.nodes]
     proof = next((node.proof for node in nodes if node.proof), None)
@@ -190,14 +190,17 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
     passed = [(node.name, node.passed) for node in nodes if node.passed is not None]
     if not waiting:
         return Pulled(tuple(passed))
+    stuck = all(node.blameless for node in waiting) and not any(node.done for node in nodes)
+    if attempt.until is None:
+        return _hold(attempt, waiting, None if stuck else now + attempt.deadline)
     if now < attempt.until:
         return _hold(attempt, waiting, attempt.until)
     refused = next((node.trouble for node in waiting if node.trouble and not node.blameless), None)
     if refused is not None:
         return _late(f"not all nodes had its images before the progress deadline: {refused.message}")
+    if stuck:
+        return _hold(attempt, waiting, None)
     if not any(node.done for node in nodes):
-        if all(node.blameless for node in waiting):
-            return _hold(attempt, waiting, now + attempt.deadline)
         slow = next(node.name for node in waiting if not node.blameless)
         return _late(f"no node had its images before the progress deadline: node {slow} is not done pulling")
     return Pulled((*passed, *((one.name, one.trouble.message if one.trouble else _SLOW) for one in waiting)))
@@ -210,7 +213,7 @@ def _late(message: str) -> Finding:
     return Finding(LATE, message)
 
 
-def _hold(attempt: Attempt, waiting: Iterable[_Node], until: datetime) -> Hold:
+def _hold(attempt: Attempt, waiting: Iterable[_Node], until: datetime | None) -> Hold:
     told = f"its images are pulled first on the nodes of the running Pods, {_told(attempt.nodes)}"
     trouble = next((node.trouble for node in waiting if node.trouble), None)
     return Hold(PRE_PULLING, f"{told}: {trouble.message}" if trouble else told, until)
