@@ -45,7 +45,7 @@ from podpin.core.decision import (
 )
 from podpin.core.dependencies import awaited
 from podpin.core.drift import differs
-from podpin.core.health import is_whole
+from podpin.core.health import bake_begins
 from podpin.core.keyring import Access
 from podpin.core.names import Key, Place
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
@@ -213,8 +213,9 @@ class Memory:
     """The last reconcile request that was passed on to the poller, and when."""
     generation: int | None = None
     """The workload's generation after podpin's last look at it in full: while it stays, nobody has changed it."""
-    partial: tuple[str, datetime] | None = None
-    """The release that was last seen not whole, and when, by podpin's own clock."""
+    partial: tuple[str, datetime | None, datetime | None] | None = None
+    """The release that is rolled out, since when it says that it is whole and undisturbed, None while it is not, and
+    when podpin saw that change, by its own clock; None before it has seen it change."""
     unready: dict[str, tuple[datetime, datetime]] = field(default_factory=dict)
     """By the uids of the Pods that are not ready: since when, and when that was first seen."""
     corrections: tuple[datetime, ...] = ()
@@ -907,12 +908,22 @@ def _is_ours(rollout: Rollout, spec: Spec, workload: Workload) -> bool:
 
 
 def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | None:
-    """When podpin last saw that the release that is rolled out was not whole yet; None if it never did."""
+    """When podpin last saw that the release that is rolled out was not whole, or disturbed; None if it never did.
+
+    It sees that at the first look that shows the change: between two looks hours may have passed.
+    """
     trial = on_trial(seen)
     release = trial.workload.release if trial.workload else None
-    if release is not None and not is_whole(release, trial):
-        memory.partial = (release, now)
-    return memory.partial[1] if memory.partial is not None and memory.partial[0] == release else None
+    if release is None:
+        return None
+    steady, before = bake_begins(release, trial, now), memory.partial
+    if before is None or before[0] != release:
+        memory.partial = (release, steady, now if steady is None else None)
+    elif steady is None or (
+        steady != before[1] and before[2] is not None and steady < before[2].replace(microsecond=0)
+    ):
+        memory.partial = (release, steady, now)
+    return memory.partial[2] if memory.partial is not None else None
 
 
 def _unready(pods: Iterable[Pod], memory: Memory, now: datetime) -> dict[str, datetime]:

@@ -70,6 +70,7 @@ ROWS = [
     Row("retries without approval", asked(MANUAL, retry="now"), seen("b", **REJECTED), ["forgive b", "apply b"], "Unknown Progressing"),
     Row("goes on with a retry that podpin died over", asked(MANUAL, retry="now"), seen("b", **{**STEADY, "records": (*STABLE, FORGIVEN)}), ["apply b"], "Unknown Progressing"),
     Row("asks again when what was once tried again is wanted much later", rollout(MANUAL, Status(requests=RequestsStatus(retry="now", obeyed=1)), requests=Requests(retry="now")), seen("b", **{**STEADY, "records": (*STABLE, FORGIVEN)}), [], "True AwaitingApproval"),
+    Row("waits when the first release proves stable in the moment that another one comes", rollout(MANUAL), seen("c", workload=workload("b"), pods=pods("b"), records=(record("b"),)), ["stable b"], "True AwaitingApproval"),
     Row("asks again before an older stable release is wanted back", rollout(MANUAL), seen("b", **{**STEADY, "records": (record("b", "Stable", 1), record("a", "Stable", 2))}), [], "True AwaitingApproval"),
     # windows and freeze
     Row("waits for its window", rollout(MONDAYS), seen("b", **STEADY), [], "True OutsideWindow", ["OutsideWindow"]),

@@ -109,6 +109,7 @@ ROWS = [
     Row("tries again after the pause", some("a", 8, phase="Failed", ready=False, created=at(95)), ["create a 8", "create a 9"], now=136),
     Row("makes no more than are wanted", some("a", 3), ["delete a0"]),
     Row("takes those away first that are not ready", (*some("a", 2), one("a", 2, ready=False, node=None)), ["delete a2"]),
+    Row("takes those away first that have not been ready for long enough", (*some("a", 2, node="n"), one("a", 2, node="m", ready_changed=at(95))), ["delete a2"], workload={"minReadySeconds": 10}),
     Row("takes the newest away first where nothing else tells them apart", (one("a", 0, created=at(5), node="n"), *some("a", 2, 1, node="n")), ["delete a0"]),
     Row("keeps its Pods when none are wanted only as long as it must", some("a", 2), ["delete a0", "delete a1"], workload={"replicas": 0}),
     Row("adopts a Pod that nobody controls", (one("a", 0, owner=None), one("a", 1)), ["adopt a0"]),

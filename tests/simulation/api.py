@@ -96,10 +96,11 @@ class ApiServer:
                     self.remove(other, raw["metadata"]["name"])
 
     def update_spec(self, collection: str, name: str, **fields: Any) -> None:
-        """Somebody else than podpin writes fields of a spec, and owns them from now on."""
+        """Somebody else than podpin writes fields of a spec, and owns them; of a template only what differs."""
         raw = self._objects[collection][name]
+        theirs = fields.keys() - {"template"}
         for applied in self._applied.get((collection, name), {}).values():
-            applied["spec"] = {field: value for field, value in applied["spec"].items() if field not in fields}
+            applied["spec"] = {field: value for field, value in applied["spec"].items() if field not in theirs}
         self.put(collection, self._with_managers(collection, {**raw, "spec": {**raw["spec"], **fields}}))
 
     def _tell(self, collection: str, kind: str, raw: Json) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from podpin.core.names import LABEL_PULLS
+from podpin.core.names import ANNOTATION_RETRIED, LABEL_PULLS, LABEL_RELEASE
 from podpin.core.times import write_time
 from tests.builders import at
 from tests.simulation.images import Fate, fate_of
@@ -17,6 +17,7 @@ from tests.simulation.images import Fate, fate_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from podpin.core.release import Record
     from tests.simulation.api import Json
     from tests.simulation.nodes import Node, Nodes
 
@@ -92,6 +93,12 @@ class PodLife:
     def active(self) -> bool:
         """It counts as a replica."""
         return not self.deleting and not self.gone and self.phase not in ("Failed", "Succeeded")
+
+    def is_of(self, record: Record) -> bool:
+        """It is a Pod of this release, in its last try, as nobody has changed it."""
+        release, retried = self.labels[LABEL_RELEASE], self.template["metadata"].get("annotations") or {}
+        same = (release, retried.get(ANNOTATION_RETRIED)) == (record.release, record.retried)
+        return same and self.image == dict(record.images)[self.container]
 
     def available(self, min_ready: float) -> bool:
         """It is ready, and has been for long enough."""
@@ -176,6 +183,8 @@ class PodLife:
     def turn(self) -> None:
         """Begin another chapter."""
         self._chapter += 1
+        if self.deleting:
+            self.after(GRACE, self.vanish)
 
     @property
     def node_time(self) -> float:
@@ -385,7 +394,6 @@ class PodLife:
             self.vanish()
         else:
             self.turn()
-            self.after(GRACE, self.vanish)
 
     def vanish(self) -> None:
         """It is gone."""

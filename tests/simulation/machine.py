@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from podpin.core.names import PAUSE
 from tests.builders import REPOSITORY
-from tests.simulation.cluster import WATCHED, PaperCluster
+from tests.simulation.cluster import DEADLINE, WATCHED, PaperCluster
 from tests.simulation.images import FATES
 
 if TYPE_CHECKING:
@@ -256,6 +256,8 @@ class Weather(RuleBasedStateMachine):
         cluster = self.step("podpin is down")
         cluster.stop_podpin()
         cluster.run(seconds)
+        if seconds > DEADLINE:
+            cluster.promises.excuses.add("nobody has watched it for its deadline")
         cluster.start_podpin()
 
     # --- the line between podpin and the API server

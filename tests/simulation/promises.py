@@ -7,6 +7,7 @@ that a wrong verdict shows at the moment in which it is written.
 from __future__ import annotations
 
 import json
+import operator
 from typing import TYPE_CHECKING, Any, Final
 
 from podpin.core import names
@@ -31,6 +32,8 @@ CANARY: Final = "web-canary"
 class Promises:
     def __init__(self, cluster: PaperCluster) -> None:
         self._cluster, self._api = cluster, cluster.api
+        self._read: tuple[list[Json], dict[str, Record]] | None = None
+        """The records as they were read last: most of the time they are the same."""
         self.causes = 0
         """How often there was a reason to change what runs."""
         self.changes: list[str] = []
@@ -53,8 +56,11 @@ class Promises:
 
     def records(self) -> dict[str, Record]:
         """All records, by release."""
-        found = (record_of(raw["metadata"]) for raw in self._api.all("controllerrevisions"))
-        return {record.release: record for record in found if record is not None}
+        listed = self._api.all("controllerrevisions")
+        if self._read is None or len(self._read[0]) != len(listed) or any(map(operator.is_not, self._read[0], listed)):
+            found = (record_of(raw["metadata"]) for raw in listed)
+            self._read = (listed, {record.release: record for record in found if record is not None})
+        return self._read[1]
 
     def stable(self) -> Record | None:
         """The newest stable release."""
@@ -228,9 +234,19 @@ class Promises:
         return {name for name, pod in self._cluster.nodes.pods.items() if pod.pulls}
 
     def there_are_never_too_many_pods(self) -> None:
-        """However late podpin hears: never more Pods than replicas and surge."""
-        terms, there = self._cluster.terms, sum(pod.active for pod in self._cluster.pods)
-        assert there <= terms.replicas + terms.surge, f"{there} Pods for {terms}"
+        """However late podpin hears: never more Pods than replicas and surge. On the way back the stable release's are
+        made at once, beside those of a rejected one that serve, and these only count as long as they are there."""
+        terms, records = self._cluster.terms, self.records()
+        there = [pod for pod in self._cluster.pods if pod.active]
+        if len(there) <= terms.replicas + terms.surge:
+            return
+        running = records[self._cluster.running or ""]
+        own = [pod for pod in there if pod.is_of(running)]
+        others = [record for pod in there if (record := records.get(pod.labels[names.LABEL_RELEASE])) is not None]
+        told = f"{len(there)} Pods, {len(own)} of {running.release}, for {terms}"
+        assert running.is_stable and any(one.is_rejected for one in others), f"not on the way back: {told}"  # noqa: PT018
+        assert terms.surge, told
+        assert len(own) <= terms.replicas, told
 
     def what_serves_is_not_taken_away(self, name: str) -> None:
         """As far as podpin knows, its own doing leaves as many available Pods as the strategy demands."""
@@ -320,7 +336,8 @@ class Promises:
         record = records.get(wanted.id)
         assert record is not None, f"what is wanted has no record: {told}"
         if cluster.has_pods:
-            assert all(pod.phase != "Failed" for pod in cluster.pods), f"a Pod that has failed is still there: {told}"
+            failed = [pod for pod in cluster.pods if pod.phase == "Failed" and pod.owners]
+            assert not failed, f"a Pod that has failed is still there: {told}"
         fate = fate_of(
             {"spec": {"containers": [{**wanted.template["spec"]["containers"][0], "image": wanted.images[0][1]}]}}
         )
@@ -372,7 +389,7 @@ class Promises:
 
     def there_are_as_many_pods_as_there_should_be(self, running: str) -> None:
         """Pods of what runs, no others, and none that has failed."""
-        pods, replicas = self._cluster.pods, self._cluster.wish.replicas
+        pods, replicas = [pod for pod in self._cluster.pods if pod.owners], self._cluster.wish.replicas
         own = [pod for pod in pods if pod.labels[names.LABEL_RELEASE] == running and pod.active]
         told = f"{len(pods)} Pods, {len(own)} of {running}, for {replicas} replicas"
         assert len(own) == len(pods) == (1 if replicas is None else replicas), told

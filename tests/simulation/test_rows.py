@@ -99,6 +99,11 @@ def a_kubelet_is_started_anew_and_the_clocks_differ(cluster: PaperCluster) -> No
         cluster.nodes.restart_kubelet(node, 6.0)
 
 
+def what_crashes_is_ready_for_a_moment_and_the_clocks_differ(cluster: PaperCluster) -> None:
+    cluster.skew = 60.0
+    pushed("d")(cluster)
+
+
 def somebody_edits_by_hand(cluster: PaperCluster) -> None:
     pushed("b")(cluster)
     cluster.edit_deployment(strategy={"type": "Recreate"}, replicas=7)
@@ -220,6 +225,12 @@ def nothing(cluster: PaperCluster) -> None:
 
 FIRST = {"pre_pull": True}
 AUTOSCALED = {"replicas": None}
+SHORT_BAKE = {
+    "kind": "Pods",
+    "probed": False,
+    "replicas": 1,
+    "terms": {"progressDeadline": "300s", "bakeTime": "5s"},
+}
 LONG_BAKE = {"replicas": None, "terms": {"progressDeadline": "300s", "bakeTime": "1200s"}}
 
 ROWS = [
@@ -234,6 +245,7 @@ ROWS = [
     Row("the nodes are replaced one by one in mid-trial", the_cluster_is_upgraded, "b", "RolledOut", 8),
     Row("the kubelets are started anew in mid-trial", kubelets_are_started_anew, "b", "RolledOut", 7),
     Row("a kubelet is started anew, and podpin's clock is a minute ahead of the node's", a_kubelet_is_started_anew_and_the_clocks_differ, "b", "RolledOut", 5, {"replicas": 1}),
+    Row("what crashes is ready for a moment, and podpin's clock is a minute ahead of the node's", what_crashes_is_ready_for_a_moment_and_the_clocks_differ, "a", "RolledBack", 11, SHORT_BAKE, changes=2),
     Row("somebody edits the Deployment in mid-rollout", somebody_edits_by_hand, "b", "RolledOut", 7),
     Row("somebody sets a broken image in mid-rollout", somebody_sets_an_image_by_hand, "b", "RolledOut", 7),
     Row("no replicas are wanted for an hour", nobody_is_wanted_for_an_hour, "b", "RolledOut", 14),

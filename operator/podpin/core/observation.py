@@ -223,7 +223,7 @@ class Observation:
     awaited: str | None = None
     """What the rollout waits for of those that it depends on, in a sentence; None where all is met."""
     partial_at: datetime | None = None
-    """When podpin last saw the release not whole yet, by its own clock: a node's clock may be off."""
+    """When podpin last saw the release not whole, or disturbed, by its own clock: a node's clock may be off."""
     unready: Mapping[str, datetime] = field(default_factory=dict)
     """By the uids of the Pods that are not ready: when podpin first saw that, by its own clock."""
     config: Contents | Unresolved | None = None

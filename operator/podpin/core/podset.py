@@ -206,9 +206,9 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
     if still:
         doomed, evicted, missing = [], [], max(0, terms.replicas - len(live))
         if not old:
-            doomed = _first_to_go(current, {})[: max(0, len(current) - terms.replicas)]
+            doomed = _surplus(current, terms, now)
     elif terms.recreate:
-        doomed, evicted = [*old, *_first_to_go(current, {})[: max(0, len(current) - terms.replicas)]], []
+        doomed, evicted = [*old, *_surplus(current, terms, now)], []
         missing = 0 if old or leaving else terms.replicas - len(current)
     else:
         others = [pod for pod in old if pod not in kept]
@@ -303,7 +303,7 @@ def _rolled(
     unproven = {pod.uid for pod in old if not _is_proven(records.get(pod.release))}
     doomed = [pod for pod in _first_to_go(old, records) if pod.uid in unproven and not pod.ready]
     old = [pod for pod in old if pod not in doomed]
-    surplus = _first_to_go(current, records)[: max(0, len(current) - terms.replicas)]
+    surplus = _surplus(current, terms, now)
     current = [pod for pod in current if pod not in surplus]
     available = sum(_is_available(pod, terms, now) for pod in (*current, *old))
     starting = sum(not _is_available(pod, terms, now) for pod in current)
@@ -323,6 +323,12 @@ def _rolled(
     missing = terms.replicas - len(current)
     room = terms.replicas + terms.surge - len(current) - len(old)
     return [*doomed, *surplus], evicted, missing if at_once and terms.surge else min(missing, room)
+
+
+def _surplus(current: list[Pod], terms: Terms, now: datetime) -> list[Pod]:
+    """What is more than the replicas: those first that are not available, be they ready or not."""
+    listed = sorted(_first_to_go(current, {}), key=lambda pod: _is_available(pod, terms, now))
+    return listed[: max(0, len(current) - terms.replicas)]
 
 
 def _is_proven(record: Record | None) -> bool:

@@ -10,6 +10,7 @@ pattern is matched whole (`fullmatch`, ASCII), and in one way only, so that no n
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -125,6 +126,7 @@ def is_signature(tag: str) -> bool:
     return tag.startswith("sha256-") and _SIGNATURE.fullmatch(tag) is not None
 
 
+@functools.lru_cache(maxsize=1024)  # the same few names are read at each look at a rollout, many times
 def parse_repository(text: str) -> Repository:
     """Read a repository's name: no scheme, no tag, no digest. Raises ReferenceInvalid with what is wrong with it."""
     if not text:

@@ -32,7 +32,7 @@ from podpin.core.decision import (
     Write,
 )
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
-from podpin.core.health import Blocked, Failing, Health, Idle, Terms, assess, progress_at
+from podpin.core.health import Blocked, Failing, Health, Healthy, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Pod, Resolved, Workload
 from podpin.core.pinned_config import Contents
 from podpin.core.readiness import Settled
@@ -123,7 +123,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     health = _health(rollout.spec, _unpaused(rollout, trial, before), candidate, before, now)
     if rollout.paused is not None and health is not None and not isinstance(health, Failing):
         health = Blocked(Finding(PAUSED, paused_by(rollout.paused)))
-    before = replace(before, health=health, hold=_hold(rollout, rollout.spec, seen, before))
+    before = replace(before, health=health)
+    before = replace(before, hold=_hold(rollout, rollout.spec, seen, before))
     attempt = prepull.attempt_of(rollout, rollout.spec, seen, before) if before.hold is None else None
     pulled = prepull.outcome(attempt, rollout, seen, now) if attempt else None
     if isinstance(pulled, Hold):
@@ -254,12 +255,17 @@ def _hold(rollout: Rollout, spec: Spec, seen: Observation, world: World) -> Hold
             rollout=rollout.key.name,
             spec=spec,
             now=world.now,
-            guarded=world.stable is not None or _adopts(spec, seen, wanted),
+            guarded=world.stable is not None or _proves(world) or _adopts(spec, seen, wanted),
             named=approved or again,
             awaited=seen.awaited,
             pause=rollout.paused,
         )
     )
+
+
+def _proves(world: World) -> bool:
+    """What runs proves stable in this very look, and is to be protected as any other from now on."""
+    return isinstance(world.health, Healthy) and world.record(world.running) is not None
 
 
 def _adopts(spec: Spec, seen: Observation, wanted: Release) -> bool:
