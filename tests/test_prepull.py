@@ -29,6 +29,7 @@ async def steady(kind: str = "Deployment") -> tuple[World, Podpin]:
         world.own_ready()
         for nth, (name, raw) in enumerate(world.own.items(), 1):
             world.own[name] = {**raw, "spec": {**raw["spec"], "nodeName": f"node-{nth}"}}
+        await podpin.settle()  # podpin is woken by its Pods, and bakes them from when it has seen them ready
     else:
         world.become_ready()
         world.pods = tuple(replace(pod, node=f"node-{nth}") for nth, pod in enumerate(world.pods, 1))

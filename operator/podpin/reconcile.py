@@ -376,7 +376,8 @@ class Reconciler:
             seen = replace(seen, workload=replace(compared, contest=contest))
         if spec.target_ref is not None:
             seen = replace(seen, ran=await self._what_ran(rollout, spec, seen))
-        seen = replace(seen, partial_at=_partial_at(seen, memory, now), unready=_unready(seen.pods, memory, now))
+        partial_at, unready = _partial_at(spec, seen, memory, now), _unready(seen.pods, memory, now)
+        seen = replace(seen, partial_at=partial_at, unready=unready)
         seen = replace(
             seen,
             checks=self._checks.tallies(key, trial_of(spec, on_trial(seen), now)),
@@ -722,7 +723,8 @@ class Reconciler:
             # to name a generation only that was compared: a later change would not show in it.
             known, compared = status.workload, self._memories.setdefault(key, Memory()).generation
             said = (known.uid, known.release, known.intent) if known is not None else None
-            if compared == there.generation and said != (there.uid, there.release, there.intent):
+            exact = compared == there.generation or _place(rollout).kind == podset.KIND  # Pods always are
+            if exact and said != (there.uid, there.release, there.intent):
                 status = report.with_workload(status, there, _place(rollout).name)
         return status
 
@@ -907,23 +909,26 @@ def _is_ours(rollout: Rollout, spec: Spec, workload: Workload) -> bool:
     return workload.owner == rollout.uid
 
 
-def _partial_at(seen: Observation, memory: Memory, now: datetime) -> datetime | None:
+def _partial_at(spec: Spec, seen: Observation, memory: Memory, now: datetime) -> datetime | None:
     """When podpin last saw that the release that is rolled out was not whole, or disturbed; None if it never did.
 
-    It sees that at the first look that shows the change: between two looks hours may have passed.
+    A Deployment's controller counts a Pod that has become ready a moment later, so that podpin sees both. Of Pods of
+    podpin's own, and where the clocks differ, the first look that shows the change stands for the change itself.
     """
     trial = on_trial(seen)
     release = trial.workload.release if trial.workload else None
     if release is None:
         return None
-    steady, before = bake_begins(release, trial, now), memory.partial
-    if before is None or before[0] != release:
-        memory.partial = (release, steady, now if steady is None else None)
-    elif steady is None or (
-        steady != before[1] and before[2] is not None and steady < before[2].replace(microsecond=0)
-    ):
-        memory.partial = (release, steady, now)
-    return memory.partial[2] if memory.partial is not None else None
+    known = memory.partial if memory.partial is not None and memory.partial[0] == release else None
+    steady, when = bake_begins(release, trial, now), known[2] if known is not None else None
+    if steady is None:
+        when = now
+    elif known is not None and steady != known[1]:
+        own = spec.kind == podset.KIND and seen.canary is None
+        if own or (when is not None and steady < when.replace(microsecond=0)):
+            when = now
+    memory.partial = (release, steady, when)
+    return when
 
 
 def _unready(pods: Iterable[Pod], memory: Memory, now: datetime) -> dict[str, datetime]:

@@ -60,8 +60,10 @@ def _read_status(text: str) -> Status:
 
 
 # A rollout is read at each look, and is mostly the same as the last time: reading it is a fifth of what a look costs.
-reconcile.parse_spec = lambda raw: _read_spec(json.dumps(raw))
-reconcile.parse_status = lambda raw: _read_status(json.dumps(raw))
+vars(reconcile).update(
+    parse_spec=lambda raw: _read_spec(json.dumps(raw)),
+    parse_status=lambda raw: _read_status(json.dumps(raw)),
+)
 
 
 class _Selector(selectors.SelectSelector):
@@ -160,6 +162,8 @@ class Podpin:
         self.alive = True
         self.basis: Json = {}
         """The ImageRollout as it was known when the look that is under way began."""
+        self.basis_pods: list[Pod] = []
+        """The Pods likewise."""
         self.began = now()
         """When that was, by podpin's own clock."""
         self._now = now
@@ -283,7 +287,7 @@ class Podpin:
                 self.end()
 
     async def _reconciled(self) -> timedelta | None:
-        self.basis, self.began = self.known(WEB), self._now()
+        self.basis, self.basis_pods, self.began = self.known(WEB), self.pods(), self._now()
         return await self.reconciler.reconcile(WEB)
 
     def _done(self, work: Coroutine[Any, Any, timedelta | None]) -> timedelta | None:

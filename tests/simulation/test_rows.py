@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from podpin.core.names import PAUSE
 from tests.simulation.cluster import DEADLINE, PaperCluster
 
 Story = Callable[[PaperCluster], None]
@@ -219,11 +220,41 @@ def there_is_no_quota_to_pull_first(cluster: PaperCluster) -> None:
     cluster.nodes.quota = None
 
 
+def a_person_approves_an_hour_later(cluster: PaperCluster) -> None:
+    pushed("b", 3600)(cluster)
+    says(cluster, "AwaitingApproval")
+    cluster.approve()
+
+
+def an_hour_of_pause(cluster: PaperCluster) -> None:
+    pushed("c", 20)(cluster)
+    cluster.annotate(PAUSE, "a look first")
+    cluster.run(3600)
+    says(cluster, "Paused")
+    cluster.annotate(PAUSE, None)
+
+
+def the_other_rollout_comes_up_an_hour_later(cluster: PaperCluster) -> None:
+    cluster.other_is(well=False)
+    cluster.apply(depends=True)
+    pushed("b", 3600)(cluster)
+    says(cluster, "AwaitingDependency")
+    cluster.other_is(well=True)
+
+
+def a_window_opens(cluster: PaperCluster) -> None:
+    cluster.run(1800 - cluster.clock.now % 3600)
+    pushed("d", 600)(cluster)
+    says(cluster, "OutsideWindow")
+
+
 def nothing(cluster: PaperCluster) -> None:
     cluster.run(24 * 3600)
 
 
 FIRST = {"pre_pull": True}
+PODS = {"kind": "Pods"}
+CANARY = {"canary": {"steps": [{"replicas": 1}, {"percent": 100, "bakeTime": "30s"}]}}
 AUTOSCALED = {"replicas": None}
 SHORT_BAKE = {
     "kind": "Pods",
@@ -263,6 +294,18 @@ ROWS = [
     Row("the registry is down while the nodes pull", the_registry_goes_while_nodes_pull, "b", "RolledOut", 9),
     Row("the cluster's controllers are down for an hour", there_are_no_controllers, "b", "RolledOut", 7),
     Row("a bake longer than the deadline is disturbed", a_long_bake_is_disturbed, "b", "RolledOut", 7, LONG_BAKE),
+    Row("a good release of Pods of podpin's own", pushed("b"), "b", "RolledOut", 8, PODS),
+    Row("a bad release of Pods of podpin's own", pushed("d"), "a", "RolledBack", 7, PODS, changes=2),
+    Row("a node is drained under Pods of podpin's own", a_node_is_drained, "b", "RolledOut", 7, PODS),
+    Row("a good release by canary, in two steps", pushed("b"), "b", "RolledOut", 10, CANARY),
+    Row("a bad release by canary, in two steps", pushed("d"), "a", "RolledBack", 6, CANARY, changes=0),
+    Row("a good release of Pods by canary", pushed("b"), "b", "RolledOut", 14, {**PODS, **CANARY}),
+    Row("a release that waits for approval", a_person_approves_an_hour_later, "b", "RolledOut", 6, {"manual": True}),
+    Row("a slow release that is paused for an hour in mid-trial", an_hour_of_pause, "c", "RolledOut", 9),
+    Row("a slow release of Pods that is paused for an hour in mid-trial", an_hour_of_pause, "c", "RolledOut", 10, PODS),
+    Row("a canary that is paused for an hour in mid-trial", an_hour_of_pause, "c", "RolledOut", 11, CANARY),
+    Row("a release that waits for another rollout", the_other_rollout_comes_up_an_hour_later, "b", "RolledOut", 6),
+    Row("a window that opens within the hour, and a bad release in it", a_window_opens, "a", "RolledBack", 7, {"windows": True}, changes=2),
     Row("readiness that flaps faster than a probe round", pushed("2"), "a", "RolledBack", 10, changes=2),
     Row("readiness that is lost in the bake time", pushed("5"), "a", "RolledBack", 9, changes=2),
     Row("a crash in the bake time", pushed("e"), "a", "RolledBack", 15, changes=2),
