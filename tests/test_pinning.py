@@ -443,6 +443,27 @@ async def test_going_back_goes_on_where_podpin_died_in_it_and_the_original_is_mi
     assert world.release == good
 
 
+async def test_a_key_that_somebody_deleted_is_made_again_as_it_was() -> None:
+    world, podpin = await stands()
+    release = world.release
+    del world.configs["Secret", config_key_name("web", UID)]
+    later(world, INTERVAL)
+    assert await podpin.settle() == [KEY]
+    assert await Podpin(world).settle() == []
+    assert world.release == release
+
+
+async def test_a_key_that_nobody_knows_any_more_gives_the_same_settings_other_names_and_no_more() -> None:
+    world, podpin = await stands()
+    del world.configs["Secret", config_key_name("web", UID)]
+    podpin = Podpin(world)
+    await podpin.settle()
+    await come_up(world, podpin)
+    assert podpin.ready == ("True", "RolledOut")
+    assert len(world.templates) == 2
+    assert runs_with(world) == {"mode": "good"}
+
+
 # --- copies that are gone
 
 

@@ -67,6 +67,8 @@ class World:
     mount_events: str | None = None
     configs: dict[tuple[str, str], Json] = field(default_factory=dict)
     """ConfigMaps and Secrets, by kind and name."""
+    keys: int = 0
+    """How many keys have been made by which copies get their names: each is another one."""
     canary: Json | None = None
     """The canary's Deployment."""
     selected_pods: list[Json] = field(default_factory=list)
@@ -276,11 +278,12 @@ class World:
         await self._ask(f"contents of {name}")
         return copy.deepcopy(self.configs.get((kind, name)))
 
-    async def config_key(self, key: Key, uid: str) -> bytes:
+    async def config_key(self, key: Key, uid: str, known: bytes | None) -> bytes:
         await self._ask("config_key")
         name = config_key_name(key.name, uid)
         if ("Secret", name) not in self.configs:
-            self._make(key_manifest(key, uid, bytes(range(32))))
+            self.keys += 1
+            self._make(key_manifest(key, uid, known or bytes([self.keys] * 32)))
         secret = key_in(key, uid, self.configs["Secret", name])
         if secret is None:
             raise Invalid(f"Secret {name} is spoilt")

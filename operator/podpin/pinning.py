@@ -47,8 +47,8 @@ class Configs(Protocol):
     async def config_metadata(self, key: Key, kind: str, name: str) -> Mapping[str, Any] | None:
         """Its metadata alone."""
 
-    async def config_key(self, key: Key, uid: str) -> bytes:
-        """The key by which a rollout's copies get their names, made where there is none."""
+    async def config_key(self, key: Key, uid: str, known: bytes | None) -> bytes:
+        """The key by which a rollout's copies get their names, made where there is none; `known` is what it was."""
 
     async def write_copy(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """Make a copy; raises Conflict where the name is taken."""
@@ -172,7 +172,7 @@ class Pinning:
             return known.contents
 
     async def _read(self, rollout: Rollout, found: tuple[Reference, ...]) -> Contents | Unresolved:
-        key, secret = rollout.key, await self._key(rollout)
+        key, secret = rollout.key, await self._key(rollout, anew=True)
         copies, size = [], 0
         for reference in found:
             raw = await self._cluster.config(key, reference.kind, reference.name)
@@ -190,11 +190,13 @@ class Pinning:
         missing = [one for one in copies if await self._cluster.config_metadata(key, one.kind, one.name) is None]
         return Contents(tuple(copies), tuple(missing))
 
-    async def _key(self, rollout: Rollout) -> bytes:
-        known = self._keys.get(rollout.key)
-        if known is None or known[0] != rollout.uid:
-            known = self._keys[rollout.key] = (rollout.uid, await self._cluster.config_key(rollout.key, rollout.uid))
-        return known[1]
+    async def _key(self, rollout: Rollout, *, anew: bool = False) -> bytes:
+        uid, known = self._keys.get(rollout.key, ("", b""))
+        if anew or uid != rollout.uid:
+            old = known if uid == rollout.uid else None
+            known = await self._cluster.config_key(rollout.key, rollout.uid, old)
+            self._keys[rollout.key] = (rollout.uid, known)
+        return known
 
 
 def _lasts(known: _Known, spec: Spec) -> timedelta:

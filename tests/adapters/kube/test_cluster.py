@@ -195,6 +195,9 @@ async def test_a_rollout_s_key_is_made_once_and_read_from_then_on(server: ApiSer
     server.on("GET", KEY_PATH, Reply(body=sent))
     assert await cluster.config_key(WEB, UID) == base64.b64decode(sent["data"]["key"])
     assert server.count("POST", SECRETS) == 1
+    server.on("GET", KEY_PATH, failure(404))
+    await cluster.config_key(WEB, UID, bytes([7] * 32))
+    assert base64.b64decode(server.last.body["data"]["key"]) == bytes([7] * 32), "it is made again as it was"
 
 
 async def test_a_key_that_is_somebody_else_s_or_spoilt_is_not_used(server: ApiServer, cluster: Cluster) -> None:

@@ -260,15 +260,16 @@ class Cluster:
         except (NotFound, Invalid):
             return None
 
-    async def config_key(self, key: Key, uid: str) -> bytes:
+    async def config_key(self, key: Key, uid: str, known: bytes | None = None) -> bytes:
         """The key by which a rollout's copies of configuration get their names; it is made where there is none.
 
+        It is made as it was where that is known still: with another one all copies would have other names.
         Raises Invalid where the Secret that should hold it does not.
         """
         name = names.config_key_name(key.name, uid)
         raw = await self.config(key, SECRET, name)
         if raw is None:
-            body = pinned_config.key_manifest(key, uid, secrets.token_bytes(pinned_config.KEY_BYTES))
+            body = pinned_config.key_manifest(key, uid, known or secrets.token_bytes(pinned_config.KEY_BYTES))
             raw = await self.api.request("POST", _configs(key, SECRET), query=_AS_PODPIN, body=body)
         if (secret := pinned_config.key_in(key, uid, raw)) is None:
             raise Invalid(f"Secret {name} does not hold podpin's key to the copies any more: delete it.")
