@@ -308,6 +308,8 @@ class Cluster(RuleBasedStateMachine):
                     self.pods[name] = Pod(name, f"u{self.serial}", release, self.now, owner=UID, images=pins)
                 case DeletePod(name) if not fails:
                     self.pods[name] = replace(self.pods[name], deleting=True)
+                case DeletePod():
+                    break  # what comes after it relies on it, and is not tried
                 case EvictPod(name) if not fails:
                     assert self.pods[name].release not in bad
                     self.pods[name] = replace(self.pods[name], deleting=True)
