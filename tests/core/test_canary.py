@@ -343,3 +343,13 @@ def test_switching_canaries_off_starts_nothing_while_paused() -> None:
         "apply b",
         "remove canary",
     ]
+
+
+def test_whoever_makes_the_steps_fewer_meanwhile_keeps_the_pause_after_the_last_one() -> None:
+    fewer = spec(rollout={**TERMS, "canary": {"replicas": 1, "pause": True}})
+    world = seen("b", workload=workload("a"), pods=(*pods("a"), *few("b")), canary=beside("b", 2), records=(A, B))
+    waits = decide(rollout(fewer, tried(step=2, of=2)), world, at(500))
+    assert waits.actions == ()
+    assert ready_of(waits.status) == "True AwaitingApproval"
+    approved = rollout(fewer, waits.status, requests=Requests(approve=f"{release_id('b')}/1"))
+    assert [told(action) for action in decide(approved, world, at(501)).actions] == ["apply b", "remove canary"]

@@ -162,7 +162,8 @@ class Promises:
         if not steps or not replicas:
             return
         assert canary is not None, f"{release} takes over without a canary"
-        assert canary == (release, len(steps)), f"{release} takes over, and the canary is {canary}"
+        done = canary[0] == release and canary[1] >= len(steps)
+        assert done, f"{release} takes over, and the canary is {canary}"
         self.a_step_that_asks_waits_for_approval(release, len(steps))
         fate = self.fate(release)
         assert fate is None or fate.good or fate.rots or self.blinded, f"what {fate.says} passes its canary"

@@ -123,6 +123,8 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     health = _health(rollout.spec, _unpaused(rollout, trial, before), candidate, before, now)
     if rollout.paused is not None and health is not None and not isinstance(health, Failing):
         health = Blocked(Finding(PAUSED, paused_by(rollout.paused)))
+    if workload is not None and workload.drifted and isinstance(health, Healthy):
+        health = None  # the Pods may well be what somebody has made of them: they prove nothing about the release
     before = replace(before, health=health)
     before = replace(before, hold=_hold(rollout, rollout.spec, seen, before))
     attempt = prepull.attempt_of(rollout, rollout.spec, seen, before) if before.hold is None else None

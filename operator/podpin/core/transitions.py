@@ -259,7 +259,8 @@ def _step_proven(world: World) -> bool:
 
 def awaits_approval(world: World) -> bool:
     """Whether a person must approve of what comes after the canary's step."""
-    return world.step in world.pauses and world.approved < world.step
+    step = min(world.step, world.steps)  # whoever has made the steps fewer meanwhile wants the pause after the last one
+    return step in world.pauses and world.approved < step
 
 
 def _may_leave(world: World) -> bool:
