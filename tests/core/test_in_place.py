@@ -27,11 +27,12 @@ def changed(
     to: str = NEW,
     containers: Any = ("app",),
     observed: int = 3,
+    since: float = 2,
 ) -> str:
     """The note on a Pod whose `app` has the image changed, at second 100, from one that the kubelet reported so."""
     app = {"name": "app", "restartCount": restarts, "imageID": f"registry/web@{image}" if started else ""}
     app["containerID"] = "c" if started else ""
-    app["state"] = running(2) if started else {}
+    app["state"] = running(since) if started else {}
     metadata = {"generation": 4 if noted else 3, "annotations": {ANNOTATION_PATCHED: noted}}
     spec = {"containers": [{"name": "app", "image": f"registry/web@{to}"}]}
     status = {"observedGeneration": observed, "containerStatuses": [app]}
@@ -180,6 +181,8 @@ def test_a_container_that_went_on_running_had_not_been_ready_with_the_new_one() 
         (status(2, ready=True, state=running(2), image=OLD), NOTE, 4, None),
         (status(3, ready=True, state=running(102), image=ALIAS), NOTE, 4, 102),
         (status(3, ready=True, state=running(102), image=OLD), NOTE, 4, 192),
+        (status(2, ready=True, state=running(2), image=NEW), changed(image=NEW), 4, None),
+        (status(3, ready=True, state=running(102), image=NEW), changed(image=NEW), 4, 192),
         (status(3, ready=True, state=running(102), image=NEW), TWICE, 5, 102),
         (status(3, ready=True, state=running(102), image=NEW), TWICE, 4, None),
         (status(3, ready=True, state=running(102), image=BETWEEN), TWICE, 5, 192),
@@ -196,6 +199,8 @@ def test_a_container_that_went_on_running_had_not_been_ready_with_the_new_one() 
         "the kubelet knows, and is stopping the old one still",
         "a runtime that reports another name of the new contents",
         "nothing tells it from a crash of the old one, but that the kubelet lets it run",
+        "the same digest, of another repository: the old one runs still",
+        "the same digest, of another repository, and started anew",
         "changed twice: it runs the digest that is wanted last",
         "changed twice: the kubelet does not know of the second change",
         "changed twice: the start of the first change is no proof",
@@ -251,6 +256,11 @@ def test_a_container_whose_change_is_not_proven_stays_noted_when_another_is_chan
     proven = read(changed(image=NEW, restarts=3, noted=changed(), to=NEW, containers=("side",), observed=4))
     assert proven is not None
     assert list(proven.containers) == ["side"]
+    # A runtime with names of its own: the change of second -100 has been outlived since.
+    old = changed(image=ALIAS, restarts=1).replace(time(100), time(-100))
+    settled = read(changed(image=ALIAS, noted=old, observed=4, since=-98))
+    young = read(changed(image=ALIAS, noted=old, observed=4, since=50))
+    assert [one.containers["app"].settled for one in (settled, young) if one] == [True, False]
 
 
 @given(st.text() | st.sampled_from(['{"at": 1}', "[]", "null", NOTE.replace("2", "x")]))

@@ -72,7 +72,7 @@ def note(at: datetime, containers: Iterable[str], live: Mapping[str, Any]) -> st
     pending = {
         name: before
         for name, before in (known.containers.items() if known else ())
-        if known and _proof(known, name, live) != NOW
+        if known and not _is_proven(known, name, live, at)
     }
     noted = dict(pending)
     for name in containers:
@@ -138,6 +138,15 @@ def as_new(pod: Pod, live: Mapping[str, Any]) -> Pod:
     )
 
 
+def _is_proven(noted: Note, name: str, live: Mapping[str, Any], now: datetime) -> bool:
+    """Whether the container of a running Pod is the new image's for sure by now."""
+    proof = _proof(noted, name, live)
+    if not proof:
+        return proof is not None
+    since = read_time(((_statuses(live)[name].get("state") or {}).get("running") or {}).get("startedAt"))
+    return since is not None and since + proof <= now
+
+
 def _proof(noted: Note, name: str, live: Mapping[str, Any]) -> timedelta | None:
     """How long a container must have been running to be the new image's for sure; None where it is not.
 
@@ -149,11 +158,14 @@ def _proof(noted: Note, name: str, live: Mapping[str, Any]) -> timedelta | None:
         return None
     wanted = next((one.get("image") for one in _listed(live, "spec", "containers") if one.get("name") == name), None)
     runs, passed = _digest(status.get("imageID")), int(status.get("restartCount") or 0) - before.restarts
-    if runs and runs == _digest(wanted):
+    as_before = before.settled and runs == _digest(
+        before.image
+    )  # also where one digest has moved to another repository
+    if runs and runs == _digest(wanted) and not as_before:
         return NOW if passed > 0 or (status.get("state") or {}).get("running") else None
     if passed <= 0:
         return None
-    if before.settled and runs and runs != _digest(before.image):
+    if before.settled and runs and not as_before:
         return NOW
     grace = (live.get("spec") or {}).get("terminationGracePeriodSeconds")
     return timedelta(seconds=min(int(GRACE if grace is None else grace), 3600)) + LAG
