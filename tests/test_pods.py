@@ -304,6 +304,28 @@ async def test_an_image_that_somebody_changed_by_hand_is_replaced() -> None:
     assert texts(world.notices).count("DriftCorrected") == 1
 
 
+async def test_whoever_keeps_changing_images_is_told_of_and_put_right_once_a_minute() -> None:
+    world, podpin = await proven()
+    for _ in range(60):
+        for raw in world.own.values():
+            raw["spec"]["containers"][0]["image"] = "elsewhere:1"
+        await podpin.look()
+        later(world, 2)
+        world.own_ready()
+    assert podpin.ready == ("False", "ImageContested")
+    assert "somebody keeps changing what podpin applies to the Pods" in podpin.message
+    assert len(world.writes) < 40
+    for _ in range(200):
+        await podpin.look()
+        later(world, 2)
+        world.own_ready()
+    assert all("@sha256:" in raw["spec"]["containers"][0]["image"] for raw in world.own.values())
+    for _ in range(400):
+        await podpin.look()
+        later(world, 2)
+    assert podpin.ready == ("True", "RolledOut")
+
+
 async def test_a_release_that_is_tried_again_is_tried_with_new_pods() -> None:
     world, podpin = fresh()
     await podpin.settle()

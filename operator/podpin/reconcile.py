@@ -365,6 +365,8 @@ class Reconciler:
             seen = replace(seen, awaited=await self._awaited(key, spec))
         if spec.kind == podset.KIND:
             seen = podset.observed(rollout, spec, replace(seen, hindrance=memory.crew.hindrance), now)
+            contest = contest_of(memory.corrections, "somebody", now)
+            seen = replace(seen, workload=replace(seen.workload, contest=contest) if seen.workload else None)
         elif seen.workload is None:
             seen = replace(seen, workload=await self._live(key, place))
             if seen.workload is None and rollout.status.workload is not None:
@@ -713,6 +715,9 @@ class Reconciler:
         spec = _readable(rollout)
         if spec is not None and spec.kind == podset.KIND:
             await self._work(rollout, seen, work)
+            if any(notice.reason == "DriftCorrected" for notice in decision.notices):
+                memory = self._memories.setdefault(key, Memory())
+                memory.corrections = remembered(memory.corrections, self._clock())
             marked = replace(seen, records=self._cluster.records(key))
             seen = podset.observed(rollout, spec, marked, self._clock())
         await self._pull(rollout, decision, pulls)

@@ -3,6 +3,7 @@
 Most of these tests wait most of the time. So all tests that take `stage` are begun together, in threads, as soon as the
 first of them is run, and each then reports in its turn. They share the cluster and one podpin that serves all
 namespaces. Those that take `bare_stage` do the same among themselves, while no podpin runs but those that they start.
+Those that take `paper_stage` do it on another cluster, whose nodes exist on paper only.
 A test that takes `lone_stage` has the shared podpin, and everybody else has left.
 
 A test that is begun this way may take its parameters and its stage, and no other fixture.
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from tests.cluster.fixture import cluster, control_plane
+from tests.cluster.fixture import cluster, control_plane, kwok_plane
 from tests.e2e.gate import gates_of
 from tests.e2e.program import Program
 from tests.e2e.stage import Stage
@@ -32,15 +33,16 @@ from tests.e2e.world import World
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tests.cluster.local import LocalCluster
     from tests.cluster.protocol import Cluster
 
-__all__ = ["cluster", "control_plane"]
+__all__ = ["cluster", "control_plane", "kwok_plane"]
 
 ROOT: Final = Path(__file__).parent.parent.parent
 CRD: Final = ROOT / "crds" / "imagerollouts.podpin.dev.yaml"
 RIGHTS: Final = ROOT / "manifests" / "rbac.yaml"
 ACCOUNT: Final = "system:serviceaccount:podpin-system:podpin"
-AT_ONCE: Final = {"stage": 12, "bare_stage": 6}
+AT_ONCE: Final = {"stage": 12, "bare_stage": 6, "paper_stage": 5}
 """How many tests of a group are under way at the same time: more would only wait for each other's Pods and programs."""
 
 
@@ -135,7 +137,7 @@ class Company:
             return
         self._groups.add(group)
         self.drain()
-        self.shared_podpin(runs=group == "stage")
+        self.shared_podpin(runs=group != "bare_stage")
         for item in items:
             if isinstance(item, pytest.Function) and group in item.fixturenames:
                 self._plays[item.nodeid] = self._pools[group].submit(self._play, group, item)
@@ -166,6 +168,10 @@ class Company:
 
 @pytest.fixture(scope="session")
 def company(cluster: Cluster) -> Iterator[Company]:
+    yield from _opened(cluster)
+
+
+def _opened(cluster: Cluster) -> Iterator[Company]:
     with tempfile.TemporaryDirectory(prefix="podpin-e2e-") as folder:
         kept = os.environ.get("PODPIN_E2E_LOGS")
         company = Company(cluster, Path(kept or folder))
@@ -186,6 +192,12 @@ def stage(company: Company) -> Company:
 def bare_stage(company: Company) -> Company:
     """A namespace in which nothing runs but what the test starts."""
     return company
+
+
+@pytest.fixture(scope="session")
+def paper_stage(kwok_plane: LocalCluster) -> Iterator[Company]:
+    """A namespace on a cluster where Pods are only said to run, on as many nodes as a test makes."""
+    yield from _opened(kwok_plane)
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ class _Passage(BaseHTTPRequestHandler):
 
 def gates_of(cluster: Cluster) -> list[Gate]:
     """Gates that this machine and the node know by one name; none where a test cannot tell the node about them."""
-    if not isinstance(cluster, LocalCluster):
+    if not isinstance(cluster, LocalCluster) or not cluster.can("nodes"):
         return []
     gates = [Gate(cluster.network.gateway, cluster.registry.address) for _ in range(GATES)]
     for gate in gates:

@@ -192,7 +192,9 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
         sorted(pod.name for pod in pods if pod.release == STALE and not pod.is_over and _is_altered(pod, record))
     )
     live = [pod for pod in pods if not pod.is_over]
-    current = [pod for pod in live if is_of(pod, record)]
+    contest = seen.workload.contest if seen.workload else None
+    left = altered if contest is not None and now < contest.correct_from else ()
+    current = [pod for pod in live if is_of(pod, record) or pod.name in left]
     old = [pod for pod in live if pod not in current]
     leaving = [pod for pod in pods if pod.deleting and not is_of(pod, record)]
     failed = [pod for pod in pods if pod.is_over and not pod.deleting]
