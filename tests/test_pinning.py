@@ -427,6 +427,42 @@ async def test_an_api_server_that_does_not_answer_changes_nothing() -> None:
     assert podpin.ready == ("True", "RolledOut")
 
 
+@pytest.mark.parametrize("asks", ["another template", "another image", "somebody"])
+async def test_what_was_found_for_something_else_is_no_answer_while_the_api_server_gives_none(asks: str) -> None:
+    world, podpin = await stands()
+    before, spec = world.release, pinned()
+    world.configure(name="more", more="true")
+    world.configure(mode="better")
+    if asks == "another template":
+        spec["workload"]["template"]["spec"]["containers"][0]["envFrom"].append({"configMapRef": {"name": "more"}})
+        world.apply(spec)
+    elif asks == "another image":
+        world.push("b")
+    else:
+        world.apply(reconcile="now")
+    world.fail["contents of settings"] = Unavailable("it does not answer")
+    with pytest.raises(Unavailable):
+        await podpin.settle()
+    assert world.release == before
+    del world.fail["contents of settings"]
+    await podpin.settle()
+    found = {"mode": "better", "more": "true"} if asks == "another template" else {"mode": "better"}
+    assert runs_with(world) == found, "tried once, with all of its settings"
+    assert len(world.templates) == 2
+
+
+async def test_what_could_not_be_read_is_read_again_soon() -> None:
+    world, podpin = await stands()
+    world.configure(mode="better")
+    world.fail["contents of settings"] = Unavailable("it does not answer")
+    later(world, INTERVAL)
+    assert await podpin.settle() == []
+    del world.fail["contents of settings"]
+    later(world, 10)
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "better"}
+
+
 async def test_going_back_goes_on_where_podpin_died_in_it_and_the_original_is_missing_since() -> None:
     world, podpin = await stands()
     good = world.release

@@ -65,6 +65,8 @@ class _Known:
     reason: object
     at: datetime
     contents: Contents | Unresolved
+    lasts: timedelta
+    """After how long it is looked again."""
 
 
 class Pinning:
@@ -85,7 +87,7 @@ class Pinning:
     ) -> tuple[Contents | Unresolved | None, timedelta | None]:
         """What the rollout is configured by now, and after how long to look again; None where it is not pinned.
 
-        Raises Unavailable where the API server does not answer, and never has.
+        Raises Unavailable where the API server does not answer, and never has since there was a reason to look.
         """
         if not spec.pins_config or spec.suspend:
             self._known.pop(rollout.key, None)
@@ -93,9 +95,16 @@ class Pinning:
         chosen = tuple((name, one.digest) for name, one in seen.images.items() if isinstance(one, Resolved))
         reason = (rollout.uid, rollout.generation, rollout.requests, chosen)
         known = self._known.get(rollout.key)
-        if known is None or known.reason != reason or now - known.at >= _lasts(known, spec):
-            known = self._known[rollout.key] = _Known(reason, now, await self._look(rollout, spec, known))
-        return known.contents, known.at + _lasts(known, spec) - now
+        if known is None or known.reason != reason:
+            known = self._known[rollout.key] = await self._look(rollout, spec, reason, now)
+        elif now - known.at >= known.lasts:
+            try:
+                known = await self._look(rollout, spec, reason, now)
+            except Unavailable as error:
+                log.info("%s: what it is configured by could not be read: %s", rollout.key, error)
+                known = replace(known, at=now, lasts=LOOK_AGAIN)
+            self._known[rollout.key] = known
+        return known.contents, known.at + known.lasts - now
 
     async def ensure(self, rollout: Rollout, release: Release, *, current: bool) -> None:
         """Make those of a release's copies that are not there.
@@ -153,23 +162,20 @@ class Pinning:
         else:
             log.warning("%s: %s is gone, and %s has other contents by now", key, one, one.of)
 
-    async def _look(self, rollout: Rollout, spec: Spec, known: _Known | None) -> Contents | Unresolved:
-        key, found = rollout.key, references(spec.template)
-        if sentence := too_many(found):
-            return Unresolved("ConfigNotCopied", sentence)
-        if not found:
-            return Contents()
+    async def _look(self, rollout: Rollout, spec: Spec, reason: object, now: datetime) -> _Known:
+        found = references(spec.template)
+        contents: Contents | Unresolved
         try:
-            return await self._read(rollout, found)
+            if sentence := too_many(found):
+                contents = Unresolved("ConfigNotCopied", sentence)
+            else:
+                contents = await self._read(rollout, found) if found else Contents()
         except Denied as error:
-            return Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")
+            contents = Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")
         except Invalid as error:
-            return Unresolved("ConfigNotCopied", str(error))
-        except Unavailable as error:
-            if known is None:
-                raise
-            log.info("%s: what it is configured by could not be read: %s", key, error)
-            return known.contents
+            contents = Unresolved("ConfigNotCopied", str(error))
+        lasts = spec.registry.interval if isinstance(contents, Contents) else LOOK_AGAIN
+        return _Known(reason, now, contents, lasts)
 
     async def _read(self, rollout: Rollout, found: tuple[Reference, ...]) -> Contents | Unresolved:
         key, secret = rollout.key, await self._key(rollout, anew=True)
@@ -197,7 +203,3 @@ class Pinning:
             known = await self._cluster.config_key(rollout.key, rollout.uid, old)
             self._keys[rollout.key] = (rollout.uid, known)
         return known
-
-
-def _lasts(known: _Known, spec: Spec) -> timedelta:
-    return spec.registry.interval if isinstance(known.contents, Contents) else LOOK_AGAIN
