@@ -9,7 +9,7 @@ import pytest
 
 from podpin.errors import Denied, Unavailable
 from tests.builders import raw_spec, release_id, spec
-from tests.world import Crash, Json, Podpin, World, later, texts
+from tests.world import WEB, Crash, Json, Podpin, World, later, texts
 
 TERMS: dict[str, Any] = {"progressDeadline": "60s", "bakeTime": "10s", "prePull": True}
 A, B = release_id("a", spec(rollout=TERMS)), release_id("b", spec(rollout=TERMS))
@@ -160,6 +160,34 @@ async def test_pods_of_a_rollout_that_was_deleted_and_made_again_are_not_its_own
     await podpin.settle()
     assert {raw["metadata"]["ownerReferences"][0]["uid"] for raw in pullers(world).values()} == {"another"}
     assert world.release == B, "their names are taken, so those nodes are passed over"
+
+
+async def test_podpin_that_was_away_for_longer_than_the_pods_last_begins_anew() -> None:
+    world, podpin = await steady()
+    await podpin.settle()
+    for raw in pullers(world).values():
+        ended = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}
+        part = {"name": "app", "ready": False, "restartCount": 0, "imageID": "", "state": ended}
+        raw["status"] = {"phase": "Failed", "reason": "DeadlineExceeded", "containerStatuses": [part]}
+    later(world, 130)
+    podpin = Podpin(world)
+    await podpin.settle()
+    assert podpin.ready == ("Unknown", "PrePulling")
+    assert len(pullers(world)) == 2
+    show(world, THERE)
+    await podpin.settle()
+    assert world.release == B
+
+
+async def test_the_nodes_are_looked_at_anew_before_the_deadline_turns_a_release_down() -> None:
+    world, podpin = await steady()
+    await podpin.settle()
+    show(world, {"waiting": {"reason": "ContainerCreating"}})
+    world.late = world.pods_of(WEB)  # the watch lags behind
+    show(world, THERE)
+    later(world, 61)
+    await podpin.settle()
+    assert world.release == B
 
 
 @pytest.mark.parametrize("state", [THERE, FOREIGN], ids=["pulled", "rejected"])

@@ -1068,7 +1068,7 @@ def _rests_on_time(action: Action, records: Iterable[Record]) -> bool:
     """
     if isinstance(action, RemoveCanary) or (isinstance(action, ApplyCanary) and action.step > 1):
         return True
-    verdict = action.record.verdict if isinstance(action, Judge) else None
+    verdict = action.record.verdict if isinstance(action, Judge | Write) else None
     if isinstance(action, Judge) and any(
         (one.release, one.verdict) == (action.record.release, verdict) for one in records
     ):

@@ -141,6 +141,14 @@ ROWS = [
     Row("begins at the deadline where one node cannot reach the registry", wants(), world((THERE,), (DOWN,)), BEGINS, "Unknown Progressing", ["Progressing", "NotPulled"], now=100),
     Row("waits on where no node can reach the registry", wants(), world((DOWN,), (DOWN,)), [], now=100),
     Row("blames nothing on an image where no Pod has its network", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", PULLS, trouble="FailedCreatePodSandBox: no address") for n in (1, 2))), [], words="waits for its network", now=100),
+    Row("waits on where one node cannot reach the registry and none has it", wants(), world((DOWN,), (PULLS,)), [], words="does not serve the image", now=100),
+    # what podpin itself was late with
+    Row("does not blame an image on Pods that are not there", wants(), world(None, None), MAKES, now=200),
+    Row("does not blame an image on Pods that ended while podpin was away", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", NEVER_THERE, phase="Failed", reason="DeadlineExceeded") for n in (1, 2))), ["EndPull", "EndPull"], now=200),
+    Row("does not blame an image on nodes that the Pods have only just moved to", wants(), world((PULLS,), (PULLS,), pods=tuple(replace(one, node=f"{one.node}-new") for one in RUNS)), ["EndPull", "EndPull", *MAKES], now=100),
+    Row("gives a Pod its time that was made late", wants(), world((PULLS,), None, pullers=(pulls("node-1", PULLS), pulls("node-2", PULLS, created=at(60)))), [], now=100),
+    Row("gives a Pod its time that was made late, though another node has the images", wants(), world((THERE,), None, pullers=(pulls("node-1", THERE), pulls("node-2", DENIED, created=at(60)))), [], words="imagePullSecrets", now=100),
+    Row("rejects what a Pod that was made late has not got in its time", wants(until=at(120)), world((PULLS,), None, pullers=(pulls("node-1", PULLS), pulls("node-2", PULLS, created=at(60)))), TURNED_DOWN, "True RolledBack", ["Rejected"], "no node had its images", now=120),
     # what stops it
     Row("pulls nothing before it is approved of", rollout(MANUAL), seen("b", **STEADY), [], "True AwaitingApproval"),
     Row("takes its Pods away when it is paused", wants(paused="incident"), world((PULLS,), (PULLS,)), ["EndPull", "EndPull"], "True Paused"),
@@ -183,10 +191,23 @@ def test_the_end_is_put_off_while_the_registry_is_down() -> None:
     assert put_off.status.waiting.until is None
     still = decide(rollout(FIRST, put_off.status), world((DOWN,), (DOWN,)), at(5000))
     assert (still.status, still.actions, still.recheck_at) == (put_off.status, (), None)
-    for back in (PULLS, DENIED):
-        on = decide(rollout(FIRST, put_off.status), world((back,), (DOWN,)), at(5000))
+    half = decide(rollout(FIRST, put_off.status), world((PULLS,), (DOWN,)), at(5000))
+    assert (half.status.waiting, half.actions, half.recheck_at) == (put_off.status.waiting, (), None), (
+        "one node is no registry"
+    )
+    for back in ((PULLS, PULLS), (DENIED, DOWN)):
+        on = decide(rollout(FIRST, put_off.status), world(back[:1], back[1:]), at(5000))
         assert on.status.waiting is not None
         assert on.recheck_at == on.status.waiting.until == at(5060), "it has its time from when the registry is back"
+
+
+def test_the_end_is_put_off_once_for_a_pod_that_was_made_late() -> None:
+    late = world((PULLS,), None, pullers=(pulls("node-1", PULLS), pulls("node-2", PULLS, created=at(60))))
+    first = decide(wants(), late, at(100))
+    assert first.status.waiting is not None
+    assert first.recheck_at == first.status.waiting.until == at(120)
+    second = decide(rollout(FIRST, first.status), late, at(110))
+    assert (second.status, second.actions) == (first.status, ())
 
 
 def test_a_silent_node_is_looked_at_again_in_time() -> None:
@@ -245,6 +266,7 @@ def test_a_spec_that_cannot_be_used_leaves_no_pods_behind() -> None:
     assert problem is not None
     decision = decide(replace(wants(), spec=problem), Observation(pullers=(pulls("node-1", PULLS),)), at(90))
     assert [told(action) for action in decision.actions] == ["EndPull"]
+    assert decision.status.waiting is None, "its time begins anew when the spec is mended"
 
 
 # --- the Pods

@@ -112,6 +112,8 @@ class _Node:
     """What stands in the way just now."""
     blameless: bool = False
     """That trouble is the cluster's."""
+    due: datetime | None = None
+    """When its Pod has had its time; None where no Pod is there."""
 
     @property
     def waits(self) -> bool:
@@ -180,7 +182,8 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
     """Whether the release must wait still, can never be had, or may begin.
 
     What only the deadline can judge is judged by it as in a trial, and no node's own trouble is held against the
-    release. Where no node has the images because the registry is not to be had, the deadline is put off until it is.
+    release. Where no node has the images because the registry is not to be had, the deadline is put off until it is;
+    and where podpin itself was late with a node's Pod, until that has had its time too.
     """
     nodes = [_seen(attempt, node, rollout, seen, now) for node in attempt.nodes]
     proof = next((node.proof for node in nodes if node.proof), None)
@@ -190,23 +193,32 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
     passed = [(node.name, node.passed) for node in nodes if node.passed is not None]
     if not waiting:
         return Pulled(tuple(passed))
-    stuck = all(node.blameless for node in waiting) and not any(node.done for node in nodes)
+    done = any(node.done for node in nodes)
+    blamed = [node for node in waiting if node.trouble and not node.blameless]
+    stuck = any(node.blameless for node in waiting) and not done and not blamed
     if attempt.until is None:
         return _hold(attempt, waiting, None if stuck else now + attempt.deadline)
     if now < attempt.until:
         return _hold(attempt, waiting, attempt.until)
-    refused = next((node.trouble for node in waiting if node.trouble and not node.blameless), None)
+    refused = next((node.trouble for node in blamed if node.trouble and _is_due(node, now)), None)
     if refused is not None:
         return _late(f"not all nodes had its images before the progress deadline: {refused.message}")
     if stuck:
         return _hold(attempt, waiting, None)
-    if not any(node.done for node in nodes):
-        slow = next(node.name for node in waiting if not node.blameless)
-        return _late(f"no node had its images before the progress deadline: node {slow} is not done pulling")
+    early = [node for node in (blamed if done else waiting) if not _is_due(node, now)]
+    if early:
+        return _hold(attempt, waiting, max(node.due or now + attempt.deadline for node in early))
+    if not done:
+        return _late(f"no node had its images before the progress deadline: node {waiting[0].name} is not done pulling")
     return Pulled((*passed, *((one.name, one.trouble.message if one.trouble else _SLOW) for one in waiting)))
 
 
 _SLOW: Final = "it has not done so in time"
+
+
+def _is_due(node: _Node, now: datetime) -> bool:
+    """Its Pod has been there for long enough to be judged by."""
+    return node.due is not None and node.due <= now
 
 
 def _late(message: str) -> Finding:
@@ -248,13 +260,14 @@ def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now:
     for signal in (image_name_invalid, wrong_platform):
         if proof := signal(pod):
             return _Node(node, proof=proof)
+    due = pod.created + attempt.deadline
     if doubt := doubted(pod, seen):
-        return _Node(node, trouble=doubt)
+        return _Node(node, trouble=doubt, due=due)
     if proof := image_not_found(pod):
         return _Node(node, proof=proof)
     if trouble := volume_trouble(pod) or registry_trouble(pod):
-        return _Node(node, trouble=trouble, blameless=True)
-    return _Node(node, trouble=pull_explanation(pod))
+        return _Node(node, trouble=trouble, blameless=True, due=due)
+    return _Node(node, trouble=pull_explanation(pod), due=due)
 
 
 def is_spent(pod: Pod) -> bool:

@@ -44,10 +44,16 @@ MOST_HISTORY: Final = 20
 
 
 def stalled(rollout: Rollout, reason: str, message: str, now: datetime) -> Decision:
-    """The answer to what only the user can mend: nothing is touched, and nothing is forgotten."""
+    """The answer to what only the user can mend: nothing is touched, and nothing is forgotten.
+
+    Only a release that was being pulled first is so no longer: its Pods go, and its time begins anew.
+    """
     told = (_old(rollout, "Resolved"), _old(rollout, "Verified"))
     conditions = _conditions(rollout, Say("False", reason, message, stalled=True), told, now)
-    status = rollout.status.model_copy(update={"observed_generation": rollout.generation, "conditions": conditions})
+    waits = rollout.status.waiting
+    waiting = None if waits is not None and waits.reason == PRE_PULLING else waits
+    changed = {"observed_generation": rollout.generation, "conditions": conditions, "waiting": waiting}
+    status = rollout.status.model_copy(update=changed)
     return Decision(status, notices=tuple(_turned(rollout.status, status)))
 
 
