@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.builders import images, pod, record, seen, workload
 
-from podpin.core.drift import differs
+from podpin.core.drift import differs, unaltered
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -93,3 +94,40 @@ def test_nothing_differs_from_itself(body: dict[str, Any]) -> None:
 @given(st.dictionaries(st.text(max_size=3), JSON, max_size=4), st.dictionaries(st.text(max_size=3), JSON, max_size=4))
 def test_any_two_can_be_compared(wanted: dict[str, Any], live: dict[str, Any]) -> None:
     assert differs(wanted, live) in (True, False)
+
+
+# --- Pods that somebody has changed
+
+OURS, THEIRS = images("b"), (("app", "web:by-hand"),)
+
+
+@pytest.mark.parametrize(
+    ("has", "fields", "left"),
+    [
+        ((OURS, OURS), {}, 2),
+        ((OURS, THEIRS), {}, 1),
+        ((THEIRS, THEIRS), {"drifted": True}, 0),
+        ((THEIRS, THEIRS), {"generation": 4, "observed_generation": 3}, 0),
+        ((THEIRS, THEIRS), {"updated": 0}, 0),
+        ((THEIRS, THEIRS), {}, 2),
+        (((), ()), {"drifted": True}, 2),
+    ],
+    ids=[
+        "none is changed",
+        "one has another image than its release",
+        "all have, and the template is changed still",
+        "all have, and the controller has not heard yet that it was put back",
+        "all have, and none is made by the template that was put back",
+        "all have by an admission webhook: they are what the release comes to here",
+        "nothing is known of their images",
+    ],
+)
+def test_pods_that_somebody_changed_tell_nothing_of_the_release(has: Any, fields: Any, left: int) -> None:
+    world = seen(
+        "b",
+        workload=workload("b", **fields),
+        pods=tuple(pod("b", name=f"web-{nth}", images=one) for nth, one in enumerate(has)),
+    )
+    told = unaltered(world, {record("b").release: record("b")})
+    assert len(told.pods) == left
+    assert (told is world) is (left == 2), "nothing is made anew in vain"

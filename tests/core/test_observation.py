@@ -139,11 +139,17 @@ def test_a_pod_is_seen_with_all_that_tells_why_it_is_not_ready() -> None:
     ],
     ids=["nobody", "an owner that controls nothing", "a rollout", "another group's ImageRollout", "a ReplicaSet"],
 )
-def test_a_pod_tells_who_controls_it_and_its_images_only_where_podpin_may(owners: list[Any], owner: str | None) -> None:
+def test_a_pod_tells_who_controls_it(owners: list[Any], owner: str | None) -> None:
     seen = pod_of({**POD, "metadata": {**POD["metadata"], "ownerReferences": owners}})
     assert seen is not None
     assert seen.owner == owner
-    assert bool(seen.images) is (owner != "")
+
+
+def test_pods_with_the_same_images_share_them() -> None:
+    one, other = pod_of(POD), pod_of({**POD, "metadata": {**POD["metadata"], "name": "web-2"}})
+    assert one is not None
+    assert other is not None
+    assert one.images is other.images
 
 
 def test_a_pod_that_was_just_made_is_seen_as_pending() -> None:

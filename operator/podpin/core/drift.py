@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
+
+from podpin.core.observation import Observation, Pod
+from podpin.core.release import Record
 
 _QUANTITY: Final = re.compile(
     r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,3})?", re.ASCII
@@ -43,6 +47,31 @@ _QUANTITIES: Final = ("requests", "limits", "overhead", "sizeLimit", "divisor")
 def differs(wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     """Whether a field that the manifest names is another in the live object."""
     return not _within(wanted, live)
+
+
+def unaltered(seen: Observation, records: Mapping[str, Record]) -> Observation:
+    """The same world without the Pods that carry a release's label and somebody else's images: they tell nothing of it.
+
+    Where a workload is as podpin applied it, and all of its Pods have other images, an admission webhook will have
+    rewritten them: then they are the release's.
+    """
+    workload = seen.workload
+    if workload is None:
+        return seen
+    apart = workload.drifted or workload.observed_generation < workload.generation or workload.updated == 0
+    kinds = {(pod.release, pod.images): pod for pod in seen.pods}  # a few, however many Pods there are
+    altered = {kind for kind, pod in kinds.items() if is_altered(pod, records.get(pod.release))}
+    true = {release for release, images in kinds if (release, images) not in altered}
+    gone = {(release, images) for release, images in altered if apart or release in true}
+    if not gone:
+        return seen
+    return replace(seen, pods=tuple(pod for pod in seen.pods if (pod.release, pod.images) not in gone))
+
+
+def is_altered(pod: Pod, record: Record | None) -> bool:
+    """Whether an image of the Pod is not the one that its release has for that container."""
+    pins = dict(record.images) if record else {}
+    return any(pins.get(container, image) != image for container, image in pod.images)
 
 
 def _within(wanted: Any, live: Any, *, quantity: bool = False) -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from podpin.core import in_place, names
@@ -106,7 +107,7 @@ class Pod:
     owner: str | None = None
     """The uid of the ImageRollout that controls it; empty where another kind of object does, None where none does."""
     retried: str | None = None
-    """The request for which it was made, where its release was tried again. Like the images, of podpin's own only."""
+    """The request for which it was made, where its release was tried again; of podpin's own only."""
     images: tuple[tuple[str, str], ...] = ()
     """The images of its main containers, by container, in the order of the names."""
 
@@ -285,7 +286,7 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         pulls=names.LABEL_PULLS in _get(metadata, "labels"),
         owner=owner,
         retried=_text(_get(metadata, "annotations"), names.ANNOTATION_RETRIED) or None if ours else None,
-        images=tuple(sorted((_text(one, "name"), _text(one, "image")) for one in mains)) if ours else (),
+        images=_one(tuple(sorted((_text(one, "name"), _text(one, "image")) for one in mains))),
         containers=(
             *(
                 _container(one, written, init=_text(one, "name") not in sidecars)
@@ -295,6 +296,12 @@ def pod_of(raw: Mapping[str, Any]) -> Pod | None:
         ),
     )
     return in_place.as_new(pod, raw) if ours else pod
+
+
+@lru_cache(maxsize=4096)
+def _one(images: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The same images as one object, for there may be ten thousand Pods with them."""
+    return images
 
 
 def _controller(metadata: Mapping[str, Any]) -> str | None:

@@ -26,6 +26,7 @@ from typing import Final
 
 from podpin.core import names
 from podpin.core.decision import Action, AdoptPod, CreatePod, DeletePod, EvictPod, PatchPod, Rehearse, Rollout
+from podpin.core.drift import is_altered
 from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.release import Record, Release, digest_of
 from podpin.core.spec import Spec
@@ -163,13 +164,7 @@ def _as_it_is(pod: Pod, record: Record) -> Pod:
 
 def is_of(pod: Pod, record: Record) -> bool:
     """The Pod is of this release, and of its last try, and runs its images."""
-    return pod.release == record.release and pod.retried == record.retried and not _is_altered(pod, record)
-
-
-def _is_altered(pod: Pod, record: Record) -> bool:
-    """Somebody has changed an image of the Pod by hand."""
-    pins = dict(record.images)
-    return any(pins.get(container, image) != image for container, image in pod.images)
+    return pod.release == record.release and pod.retried == record.retried and not is_altered(pod, record)
 
 
 def _available_at(pod: Pod, terms: Terms) -> datetime | None:
@@ -189,7 +184,7 @@ def plan(rollout: Rollout, spec: Spec, seen: Observation, world: World, now: dat
     terms = terms_of(spec)
     pods = [pod for pod in seen.pods if not pod.canary]
     altered = tuple(
-        sorted(pod.name for pod in pods if pod.release == STALE and not pod.is_over and _is_altered(pod, record))
+        sorted(pod.name for pod in pods if pod.release == STALE and not pod.is_over and is_altered(pod, record))
     )
     live = [pod for pod in pods if not pod.is_over]
     contest = seen.workload.contest if seen.workload else None
@@ -283,7 +278,7 @@ def _may_stay(pod: Pod, record: Record, own: Record | None) -> bool:
         return False
     before, after, mains = dict(own.images), dict(record.images), {container for container, _ in pod.images}
     changed = {container for container, pin in after.items() if before.get(container) != pin}
-    return before.keys() == after.keys() and changed <= mains and not _is_altered(pod, own)
+    return before.keys() == after.keys() and changed <= mains and not is_altered(pod, own)
 
 
 def _changed(pod: Pod, record: Record) -> tuple[tuple[str, str], ...]:

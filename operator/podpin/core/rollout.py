@@ -31,6 +31,7 @@ from podpin.core.decision import (
     Unstick,
     Write,
 )
+from podpin.core.drift import unaltered
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
 from podpin.core.health import Blocked, Failing, Health, Healthy, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Pod, Resolved, Workload
@@ -96,6 +97,7 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
     records = {record.release: record for record in seen.records}
     canary = _canary_of(seen, records)
     trial = on_trial(seen if canary else replace(seen, canary=None))
+    trial = unaltered(trial, records)
     candidate = _clocked(rollout, trial, now)
     step = seen.canary.step[0] if canary and seen.canary and seen.canary.step else 1
     # A retry may ask for another choice: it is obeyed when the registry has been looked at for it.
