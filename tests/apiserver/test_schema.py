@@ -62,7 +62,7 @@ def test_what_is_left_out_is_filled_in(kubectl: Kubectl) -> None:
         "images": [{**good()["images"][0], "immutableTags": False}],
         "registry": {"interval": "5m"},
         "suspend": False,
-        "rollout": {"progressDeadline": "10m", "bakeTime": "30s"},
+        "rollout": {"progressDeadline": "10m", "bakeTime": "30s", "prePull": False},
         "update": {"mode": "Auto"},
         "rollback": {"enabled": True},
         "workload": {**good()["workload"], "minReadySeconds": 0, "inPlace": False, "pinConfig": False},
