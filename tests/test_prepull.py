@@ -15,6 +15,7 @@ TERMS: dict[str, Any] = {"progressDeadline": "60s", "bakeTime": "10s", "prePull"
 A, B = release_id("a", spec(rollout=TERMS)), release_id("b", spec(rollout=TERMS))
 THERE = {"waiting": {"reason": "CreateContainerConfigError", "message": "image will run as root"}}
 FOREIGN = {"waiting": {"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"}}
+DOWN = {"waiting": {"reason": "ErrImagePull", "message": "dial tcp: i/o timeout"}}
 GONE = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
 
 
@@ -119,6 +120,69 @@ async def test_pods_that_are_forbidden_are_told_of_and_hold_nothing_up() -> None
     world.push("c")
     await podpin.settle()
     assert podpin.ready == ("Unknown", "PrePulling"), "the next one is pulled again"
+
+
+async def test_pods_that_may_not_be_taken_away_hold_nothing_up() -> None:
+    world, podpin = await steady()
+    await podpin.settle()
+    show(world, THERE)
+    world.refused["delete_pod"] = Denied("a policy forbids it")
+    await podpin.settle()
+    assert world.release == B
+    assert podpin.ready == ("Unknown", "Progressing")
+    world.become_ready()
+    later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    assert await podpin.settle() == []
+
+
+async def test_a_pod_that_has_ended_and_may_not_be_taken_away_is_passed_over() -> None:
+    world, podpin = await steady()
+    await podpin.settle()
+    world.refused["delete_pod"] = Denied("a policy forbids it")
+    show(world, DOWN)
+    later(world, 61)
+    await podpin.settle()
+    for raw in pullers(world).values():
+        raw["status"] = {"phase": "Failed", "reason": "DeadlineExceeded"}
+    for _ in range(3):
+        await podpin.settle()
+        later(world, 61)
+    assert world.release == B
+
+
+async def test_pods_that_can_never_be_made_are_told_of_and_hold_nothing_up_for_ever() -> None:
+    world, podpin = await steady()
+    world.refused["create_pod"] = Unavailable("failed calling webhook")
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await podpin.look()
+    assert podpin.ready == ("Unknown", "PrePulling")
+    assert "failed calling webhook" in podpin.message
+    world.writes.clear()
+    with pytest.raises(Unavailable, match="webhook"):
+        await podpin.look()
+    assert world.writes == [], "it is told once"
+    later(world, 61)
+    await podpin.settle()
+    assert world.release == B
+    assert "failed calling webhook" in next(one.message for one in world.notices if one.reason == "NotPulled")
+
+
+async def test_a_pod_that_could_be_made_at_last_is_waited_for() -> None:
+    world, podpin = await steady()
+    world.refused["create_pod"] = Unavailable("failed calling webhook")
+    with pytest.raises(Unavailable):
+        await podpin.look()
+    world.refused.clear()
+    await podpin.settle()
+    assert len(pullers(world)) == 2
+    assert "webhook" not in podpin.message
+    show(world, THERE)
+    await podpin.settle()
+    assert world.release == B
+    assert "NotPulled" not in texts(world.notices)
 
 
 async def test_a_write_without_an_answer_is_done_again() -> None:

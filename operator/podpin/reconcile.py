@@ -357,6 +357,7 @@ class Reconciler:
             pods=self._pods(key),
             pullers=self._pods(key, pull=True),
             not_pulled=memory.pulling.refused,
+            unmade=memory.pulling.unmade,
             records=self._cluster.records(key),
         )
         config, look_again = await self._pinning.contents(rollout, spec, seen, now)
@@ -661,6 +662,7 @@ class Reconciler:
             await self._tell(rollout, render_status(denial.status), stored, denial.notices)
             raise Unavailable(f"The API server forbids podpin's write: {error}", retry_after=DENIED_SECONDS) from error
         await self._tell(rollout, render_status(status), stored, decision.notices)
+        self._memories.setdefault(rollout.key, Memory()).pulling.raise_failure()
 
     async def _carried_out(self, rollout: Rollout, seen: Observation, decision: Decision) -> Status:
         """Carry out the actions in their order, and return the status as it is to be then."""
@@ -799,7 +801,7 @@ class Reconciler:
     async def _pull(self, rollout: Rollout, decision: Decision, actions: Sequence[StartPull | EndPull]) -> None:
         memory, waiting = self._memories.setdefault(rollout.key, Memory()), decision.status.waiting
         if waiting is None or waiting.reason != PRE_PULLING:
-            memory.pulling.refused = {}
+            memory.pulling.forget()
         if await memory.pulling.work(self._cluster, rollout.key, rollout.uid, actions):
             memory.again = True
 

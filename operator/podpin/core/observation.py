@@ -217,6 +217,8 @@ class Observation:
     """The Pods that only pull the images of a release that has not begun."""
     not_pulled: Mapping[str, str] = field(default_factory=dict)
     """By the name of such a Pod, why the API server did not let podpin make it."""
+    unmade: Mapping[str, str] = field(default_factory=dict)
+    """By the name of such a Pod, what went wrong when podpin was to make it; the next time it may be made."""
     hindrance: Hindrance = Hindrance()
     records: tuple[Record, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()

@@ -112,6 +112,8 @@ class _Node:
     """What stands in the way just now."""
     blameless: bool = False
     """That trouble is the cluster's."""
+    unmade: bool = False
+    """That trouble is that its Pod could not be made so far."""
     due: datetime | None = None
     """When its Pod has had its time; None where no Pod is there."""
 
@@ -194,7 +196,7 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
     if not waiting:
         return Pulled(tuple(passed))
     done = any(node.done for node in nodes)
-    blamed = [node for node in waiting if node.trouble and not node.blameless]
+    blamed = [node for node in waiting if node.trouble and not node.blameless and not node.unmade]
     stuck = any(node.blameless for node in waiting) and not done and not blamed
     if attempt.until is None:
         return _hold(attempt, waiting, None if stuck else now + attempt.deadline)
@@ -205,11 +207,12 @@ def outcome(attempt: Attempt, rollout: Rollout, seen: Observation, now: datetime
         return _late(f"not all nodes had its images before the progress deadline: {refused.message}")
     if stuck:
         return _hold(attempt, waiting, None)
-    early = [node for node in (blamed if done else waiting) if not _is_due(node, now)]
+    tried = [node for node in waiting if not node.unmade]
+    early = [node for node in (blamed if done else tried) if not _is_due(node, now)]
     if early:
         return _hold(attempt, waiting, max(node.due or now + attempt.deadline for node in early))
-    if not done:
-        return _late(f"no node had its images before the progress deadline: node {waiting[0].name} is not done pulling")
+    if tried and not done:
+        return _late(f"no node had its images before the progress deadline: node {tried[0].name} is not done pulling")
     return Pulled((*passed, *((one.name, one.trouble.message if one.trouble else _SLOW) for one in waiting)))
 
 
@@ -242,6 +245,9 @@ def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now:
     if name in seen.not_pulled:
         return _Node(node, passed=f"podpin could not make a Pod there: {seen.not_pulled[name]}")
     whole = next((pod for pod in _mine(rollout.uid, seen) if pod.name == name), None)
+    if whole is None and name in seen.unmade:
+        failed = f"podpin could not make a Pod on node {node} so far: {seen.unmade[name]}"
+        return _Node(node, trouble=Finding("PodNotMade", failed), unmade=True)
     if whole is None:
         return _Node(node)
     # What others put into every Pod, as a mesh its sidecar, has no part in it.
