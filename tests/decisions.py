@@ -52,8 +52,8 @@ def told(action: Action) -> str:
             return type(action).__name__
         case Prune(release):
             return f"prune {names[release]}"
-        case Restore(release):
-            return f"restore the copies of {names[release.id]}"
+        case Restore(copies):
+            return f"restore {', '.join(copy.name for copy in copies)}"
         case Rehearse(release, _):
             return f"rehearse {names[release.id]}"
         case AdoptPod(name) | CreatePod(name) | DeletePod(name) | EvictPod(name) | PatchPod(name):

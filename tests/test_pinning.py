@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from podpin.core.names import LABEL_RELEASE, config_key_name
 from podpin.core.rollout import KEPT_REJECTED, KEPT_STABLE
 from podpin.errors import Conflict, Denied, Invalid, PodpinError, Unavailable
-from tests.builders import UID, raw_spec
+from tests.builders import UID, container, raw_spec
 from tests.world import Crash, Podpin, World, later, texts
 
 KEY = f"Secret {config_key_name('web', UID).rpartition('-')[0]}"
@@ -75,6 +75,27 @@ async def stands(**changes: Any) -> tuple[World, Podpin]:
     await come_up(world, podpin)
     assert podpin.ready == ("True", "RolledOut")
     return world, podpin
+
+
+async def own_stands() -> tuple[World, Podpin]:
+    """The same with one Pod of podpin's own."""
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(workload={"kind": "Pods", "replicas": 1}))
+    world.push("a")
+    podpin = Podpin(world)
+    for _ in range(3):
+        await podpin.settle()
+        world.own_ready()
+        later(world, 11)
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    return world, podpin
+
+
+def settings(pod: Any, world: World) -> str:
+    """The mode in which a Pod's settings have it run."""
+    return str(environment(pod, world)["mode"])
 
 
 async def test_a_release_has_its_copies_written_after_its_record_and_before_its_workload() -> None:
@@ -340,28 +361,136 @@ async def test_without_the_rights_it_says_where_they_are() -> None:
     assert await podpin.settle() == []
 
 
-@pytest.mark.parametrize(
-    ("error", "ready", "words"),
-    [
-        (Denied("exceeded quota"), "WriteForbidden", "exceeded quota; the rights for workload.pinConfig are in"),
-        (Invalid("no such names here"), "WorkloadRefused", "a copy of its configuration: no such names here"),
-    ],
-    ids=str,
-)
-async def test_a_copy_that_is_refused_keeps_the_release_from_being_tried(
-    error: PodpinError, ready: str, words: str
+QUOTA = Denied("exceeded quota")
+REFUSALS = [
+    (QUOTA, "ConfigForbidden", "podpin may not copy configuration: exceeded quota; the rights for workload.pinConfig"),
+    (Invalid("no such names here"), "ConfigNotCopied", "ConfigMap settings cannot be copied: no such names here"),
+    (Unavailable("a webhook fails"), "ConfigNotCopied", "ConfigMap settings cannot be copied: a webhook fails"),
+]
+
+
+@pytest.mark.parametrize(("error", "reason", "words"), REFUSALS, ids=str)
+async def test_a_copy_that_is_refused_keeps_the_release_from_being_tried_until_it_can_be_had(
+    error: PodpinError, reason: str, words: str
 ) -> None:
     world, podpin = await stands()
     before = world.release
     world.configure(mode="better")
     world.fail["write_copy"] = error
     later(world, INTERVAL)
-    for _ in range(2):
-        with contextlib.suppress(Unavailable):
-            await podpin.settle()
-    assert podpin.ready == ("False", ready)
-    assert words in podpin.message
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    assert podpin.message.endswith(f"; no newer version is taken now: {reason}")
+    assert words in world.notices[-1].message
     assert world.release == before
+    assert await podpin.settle() == []
+    later(world, 10)
+    assert await podpin.settle() == []
+    assert await Podpin(world).settle() == []
+    del world.fail["write_copy"]
+    later(world, 10)
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "better"}
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Pods"])
+async def test_where_the_copies_of_the_first_release_are_refused_it_is_told(kind: str) -> None:
+    world = World()
+    world.configure(mode="good")
+    world.apply(pinned(workload={"kind": kind}))
+    world.push("a")
+    world.fail["write_copy"] = QUOTA
+    podpin = Podpin(world)
+    await podpin.settle()
+    assert podpin.ready == ("False", "ConfigForbidden")
+    assert "nothing runs yet: podpin may not copy configuration: exceeded quota" in podpin.message
+    assert (world.release, world.own) == (None, {})
+    later(world, 10)
+    assert await podpin.settle() == []
+
+
+@pytest.mark.parametrize(("error", "reason", "words"), REFUSALS, ids=str)
+async def test_a_release_that_fails_is_rolled_back_although_the_copies_of_the_next_one_are_refused(
+    error: PodpinError, reason: str, words: str
+) -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    bad = world.release
+    world.configure(mode="fixed")
+    world.fail["write_copy"] = error
+    world.apply(reconcile="now")
+    await podpin.settle()
+    assert world.release == bad
+    world.fail_to_start()
+    await podpin.settle()
+    assert f"verdict Rejected on {bad}" in world.writes
+    assert world.release == good
+    del world.fail["write_copy"]
+    later(world, 10)
+    await podpin.settle()
+    assert runs_with(world) == {"mode": "fixed"}
+
+
+async def test_a_deadline_ends_also_while_the_copies_of_the_next_release_are_refused() -> None:
+    world, podpin = await stands()
+    good = world.release
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    bad = world.release
+    world.configure(mode="fixed")
+    world.fail["write_copy"] = QUOTA
+    world.apply(reconcile="now")
+    await podpin.settle()
+    later(world, 1)
+    world.fail_to_start()
+    slow = container(running_since=world.now)
+    world.pods = tuple(replace(pod, containers=(slow,)) for pod in world.pods)
+    world.asked.clear()
+    for _ in range(30):
+        await podpin.settle()
+        if world.release == good:
+            break
+        later(world, 7)
+    assert world.asked["refresh"] == 1, "no verdict on a watch that may lag behind"
+    assert f"verdict Rejected on {bad}" in world.writes
+    assert world.release == good
+
+
+async def test_a_canary_that_fails_goes_although_the_copies_of_the_next_one_are_refused() -> None:
+    terms = {"progressDeadline": "60s", "bakeTime": "10s", "canary": {"replicas": 1, "bakeTime": "20s"}}
+    world, podpin = await stands(rollout=terms)
+    world.configure(mode="bad")
+    world.apply(reconcile="now")
+    await podpin.settle()
+    world.configure(mode="fixed")
+    world.fail["write_copy"] = QUOTA
+    world.apply(reconcile="again")
+    world.canary_fails()
+    await podpin.settle()
+    assert world.canary is None
+    assert [write for write in world.writes if write.startswith("verdict Rejected")]
+
+
+async def test_pods_that_fail_are_rolled_back_although_the_copies_of_the_next_release_are_refused() -> None:
+    world, podpin = await own_stands()
+    world.configure(mode="bad")
+    later(world, INTERVAL)
+    await podpin.settle()
+    world.configure(mode="fixed")
+    world.fail["write_copy"] = QUOTA
+    world.apply(reconcile="now")
+    await podpin.settle()
+    (bad,) = {raw["metadata"]["labels"][LABEL_RELEASE] for raw in world.own.values() if settings(raw, world) == "bad"}
+    world.own_crash(bad)
+    for _ in range(3):
+        await podpin.settle()
+        later(world, 11)
+    assert [settings(raw, world) for raw in world.own.values()] == ["good"]
+    assert f"verdict Rejected on {bad}" in world.writes
 
 
 async def test_what_somebody_else_has_made_under_the_name_of_a_copy_is_never_used_nor_touched() -> None:
@@ -373,13 +502,13 @@ async def test_what_somebody_else_has_made_under_the_name_of_a_copy_is_never_use
     world.apply(pinned())
     world.push("a")
     podpin = Podpin(world)
-    with pytest.raises(Unavailable):
-        await podpin.settle()
-    assert podpin.ready == ("False", "WorkloadConflict")
+    await podpin.settle()
+    assert podpin.ready == ("False", "ConfigNotCopied")
     assert f"a {kind} {name} exists that is not podpin's copy of settings: delete it" in podpin.message
     assert world.release is None
     assert world.configs[kind, name]["data"] == {"mode": "theirs"}
     del world.configs[kind, name]
+    later(world, 10)
     await podpin.settle()
     assert runs_with(world) == {"mode": "good"}
 
@@ -510,6 +639,61 @@ async def test_a_copy_that_somebody_deleted_is_made_again_from_an_original_that_
     assert await podpin.settle() == [COPY]
     assert runs_with(world) == {"mode": "good"}
     assert await podpin.settle() == []
+
+
+async def test_a_copy_of_what_runs_is_made_again_also_while_another_release_waits() -> None:
+    world, podpin = await stands(update={"mode": "Manual"})
+    world.push("b")
+    await podpin.settle()
+    assert podpin.ready == ("True", "AwaitingApproval")
+    del world.configs[copy_name(world, mode="good")]
+    later(world, INTERVAL)
+    assert await podpin.settle() == [COPY]
+    assert runs_with(world) == {"mode": "good"}
+
+
+async def test_a_copy_of_what_runs_is_made_again_also_beside_its_canary() -> None:
+    terms = {"progressDeadline": "60s", "bakeTime": "10s", "canary": {"replicas": 1, "bakeTime": "20s"}}
+    world, podpin = await stands(rollout=terms)
+    world.push("b")
+    await podpin.settle()
+    assert world.canary is not None
+    del world.configs[copy_name(world, mode="good")]
+    later(world, INTERVAL)
+    await podpin.settle()
+    assert world.writes.count(COPY) == 2
+
+
+@pytest.mark.parametrize("error", [error for error, _, _ in REFUSALS], ids=str)
+async def test_a_copy_that_cannot_be_made_again_holds_nothing_up(error: PodpinError) -> None:
+    world, podpin = await own_stands()
+    (name,) = world.own
+    at = copy_name(world, mode="good")
+    copy = world.configs.pop(at)
+    world.fail["write_copy"] = error
+    later(world, INTERVAL)
+    assert await podpin.settle() == []
+    assert podpin.ready == ("True", "RolledOut")
+    del world.own[name]
+    for _ in range(3):
+        await podpin.settle()
+        later(world, 11)
+    assert list(world.own) != []
+    del world.fail["write_copy"]
+    later(world, INTERVAL)
+    await podpin.settle()
+    assert world.configs[at]["data"] == copy["data"], "it is tried again at the next look"
+
+
+async def test_a_deployment_is_scaled_though_a_copy_of_its_settings_cannot_be_made_again() -> None:
+    world, podpin = await stands()
+    release = world.release
+    del world.configs[copy_name(world, mode="good")]
+    world.fail["write_copy"] = QUOTA
+    world.apply(pinned(workload={"replicas": 5}))
+    await podpin.settle()
+    assert world.deployment is not None
+    assert (world.release, world.deployment["spec"]["replicas"]) == (release, 5)
 
 
 async def test_going_back_to_a_release_whose_copy_is_gone_for_good_is_done_once_and_told_of() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -54,7 +54,11 @@ class Configs(Protocol):
         """Make a copy; raises Conflict where the name is taken."""
 
 
-class CopyTaken(PodpinError):  # noqa: N818 -- says what the name is
+class CopyRefused(Exception):  # noqa: N818 -- named for what became of the copy
+    """A release that is to be started cannot have its copies: nothing newer than what runs is wanted for now."""
+
+
+class _CopyTaken(PodpinError):  # noqa: N818 -- says what the name is
     """An object has the name of a copy, and something else in it, or may have soon."""
 
 
@@ -106,37 +110,61 @@ class Pinning:
             self._known[rollout.key] = known
         return known.contents, known.at + known.lasts - now
 
-    async def ensure(self, rollout: Rollout, release: Release, *, current: bool) -> None:
+    async def ensure(self, rollout: Rollout, release: Release, now: datetime, *, current: bool) -> None:
         """Make those of a release's copies that are not there.
 
         `current` says that the release is what was just looked at: its objects then have the contents that it is to
         run with, or have changed since, and Conflict is raised. Of any other release a copy that is gone can't be had
         again, unless its object is what it was: the release goes without it, and its Pods tell.
-        Raises CopyTaken where something else has a copy's name, and Denied or Invalid where the API server refuses a
-        copy; going back to another release is not held up by that.
+        Raises CopyRefused where a copy of the current release is not to be had. What the rollout is configured by then
+        counts as unknown until it is tried again: what runs goes on, is judged, and gives way to the stable release.
+        Going back to another release is not held up by that.
         """
         if not release.copies:
             return
         try:
-            await self._ensure(rollout, release, current=current)
-        except (Denied, Invalid) as error:
+            await self._ensure(rollout, release.copies, current=current)
+        except (Denied, Invalid, Unavailable, _CopyTaken) as error:
             if current:
-                raise
+                self._withhold(rollout, release, error, now)
+                raise CopyRefused(str(error)) from error
             log.warning("%s: the copies of release %s could not be seen to: %s", rollout.key, release.id, error)
 
-    async def _ensure(self, rollout: Rollout, release: Release, *, current: bool) -> None:
+    def _withhold(self, rollout: Rollout, release: Release, error: PodpinError, now: datetime) -> None:
+        known = self._known.get(rollout.key)
+        if known is None:
+            return
+        if isinstance(error, Denied):
+            known.contents = _forbidden(error)
+        else:
+            told = ", ".join(f"{one.kind} {one.of}" for one in release.copies)
+            known.contents = Unresolved("ConfigNotCopied", f"{told} cannot be copied: {error}")
+        known.at, known.lasts = now, LOOK_AGAIN
+
+    async def restore(self, rollout: Rollout, copies: Sequence[Copy]) -> None:
+        """Make copies again that are gone of what runs; what cannot be made now is tried again at the next look."""
+        try:
+            await self._ensure(rollout, copies, current=False)
+        except PodpinError as error:
+            log.warning("%s: copies of what runs could not be made again: %s", rollout.key, error)
+            self._seen_to(rollout, copies)
+
+    async def _ensure(self, rollout: Rollout, copies: Sequence[Copy], *, current: bool) -> None:
         secret = await self._key(rollout)
         done = await asyncio.gather(
-            *(self._one(rollout, secret, one, current=current) for one in release.copies), return_exceptions=True
+            *(self._one(rollout, secret, one, current=current) for one in copies), return_exceptions=True
         )
-        for error in done:
-            if isinstance(error, Conflict | CopyTaken):
+        errors = sorted((one for one in done if one is not None), key=lambda one: not isinstance(one, Conflict))
+        for error in errors:
+            if isinstance(error, Conflict):
                 self._known.pop(rollout.key, None)
-            if isinstance(error, BaseException):
-                raise error
+            raise error
+        self._seen_to(rollout, copies)
+
+    def _seen_to(self, rollout: Rollout, copies: Sequence[Copy]) -> None:
         known = self._known.get(rollout.key)
         if known is not None and isinstance(known.contents, Contents):
-            left = tuple(one for one in known.contents.missing if one not in release.copies)
+            left = tuple(one for one in known.contents.missing if one not in copies)
             known.contents = replace(known.contents, missing=left)
 
     async def _one(self, rollout: Rollout, secret: bytes, one: Copy, *, current: bool) -> None:
@@ -147,15 +175,12 @@ class Pinning:
                 return  # whoever has made it
             taken = f"a {one} exists that is not podpin's copy of {one.of}"
             if current:
-                raise CopyTaken(f"{taken}: delete it, and podpin makes the copy")
+                raise _CopyTaken(f"{taken}: delete it, and podpin makes the copy")
             log.warning("%s: %s; it is left as it is", key, taken)
             return
         original = await self._cluster.config(key, one.kind, one.of)
         if original is not None and copy_of(key.name, secret, one.kind, one.of, original) == one:
-            try:
-                await self._cluster.write_copy(key, manifest_of(key, rollout.uid, one, original))
-            except Denied as error:
-                raise Denied(f"{error}; {RIGHTS}") from error
+            await self._cluster.write_copy(key, manifest_of(key, rollout.uid, one, original))
             log.info("%s: %s %s copied to %s", key, one.kind, one.of, one.name)
         elif current:
             raise Conflict(f"{one.kind} {one.of} has changed since podpin looked at it.")
@@ -171,7 +196,7 @@ class Pinning:
             else:
                 contents = await self._read(rollout, found) if found else Contents()
         except Denied as error:
-            contents = Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")
+            contents = _forbidden(error)
         except Invalid as error:
             contents = Unresolved("ConfigNotCopied", str(error))
         lasts = spec.registry.interval if isinstance(contents, Contents) else LOOK_AGAIN
@@ -203,3 +228,7 @@ class Pinning:
             known = await self._cluster.config_key(rollout.key, rollout.uid, old)
             self._keys[rollout.key] = (rollout.uid, known)
         return known
+
+
+def _forbidden(error: Denied) -> Unresolved:
+    return Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")

@@ -71,7 +71,7 @@ from podpin.core.workload import pod as pod_manifest
 from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
-from podpin.pinning import Configs, CopyTaken, Pinning
+from podpin.pinning import Configs, CopyRefused, Pinning
 from podpin.poller import AccessSource, Look, Poller, Wish
 from podpin.pulling import Pulling
 from podpin.rollouts import Rollouts
@@ -309,7 +309,12 @@ class Reconciler:
             seen, recheck = await self._look(rollout)
             now = self._clock()
             decision = decide(rollout, seen, now)
-        await self._act(rollout, seen, decision, body.get("status") or {})
+        try:
+            await self._act(rollout, seen, decision, body.get("status") or {})
+        except CopyRefused as error:
+            # The next look knows of no newer configuration: what runs is judged as if nobody had asked for one.
+            log.info("%s: a release cannot have its copies for now: %s", key, error)
+            return await self.reconcile(key)
         if memory.again:
             memory.again = False
             return timedelta(0)
@@ -652,7 +657,7 @@ class Reconciler:
             refused = report.stalled(rollout, "RecordRefused", message, self._clock())
             await self._tell(rollout, render_status(refused.status), stored, refused.notices)
             raise
-        except (NameTaken, CopyTaken) as error:
+        except NameTaken as error:
             taken = report.stalled(rollout, "WorkloadConflict", str(error), self._clock())
             handled = {"requests": decision.status.requests, "images": decision.status.images}
             await self._tell(rollout, render_status(taken.status.model_copy(update=handled)), stored, taken.notices)
@@ -670,6 +675,7 @@ class Reconciler:
         applied: Workload | None = None
         work: list[PodAction] = []
         pulls: list[StartPull | EndPull] = []
+        gone: tuple[Copy, ...] = ()
         fetching = [
             asyncio.ensure_future(self._cluster.release(key, action.id))
             for action in decision.actions
@@ -686,7 +692,7 @@ class Reconciler:
                         whole = action.release or await fetching[0]
                         if whole is None:
                             raise NotFound(f"The record of release {action.id} is gone, so it can't be applied.")
-                        await self._pin(rollout, whole, action.intent, current=action.release is not None)
+                        await self._pin(rollout, whole, current=action.release is not None)
                         applied = await self._apply(rollout, seen.workload, action, whole)
                         if seen.workload is not None and seen.workload.drifted:
                             memory = self._memories.setdefault(key, Memory())
@@ -704,8 +710,8 @@ class Reconciler:
                         work.append(action)
                     case StartPull() | EndPull():
                         pulls.append(action)
-                    case Restore(release):
-                        await self._pin(rollout, release, None, current=True)
+                    case Restore(copies):
+                        gone = copies
                     case Prune(id_, copies):
                         await self._drop(rollout, copies)
                         await self._cluster.prune(key, id_)
@@ -723,6 +729,8 @@ class Reconciler:
             marked = replace(seen, records=self._cluster.records(key))
             seen = podset.observed(rollout, spec, marked, self._clock())
         await self._pull(rollout, decision, pulls)
+        if gone:
+            await self._pinning.restore(rollout, gone)
         there = seen.workload
         ours = there is not None and isinstance(rollout.spec, Spec) and _is_ours(rollout, rollout.spec, there)
         if applied is None and there is not None and ours and not there.drifted:
@@ -752,13 +760,8 @@ class Reconciler:
         log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied
 
-    async def _pin(self, rollout: Rollout, release: Release, intent: str | None, *, current: bool) -> None:
-        """See to the copies of a release; `intent` is that of the workload which is not to be had without them."""
-        try:
-            await self._pinning.ensure(rollout, release, current=current)
-        except Invalid as error:
-            message = f"a copy of its configuration: {error}"
-            raise Denied(message) if intent is None else WorkloadRefused(intent, message) from error
+    async def _pin(self, rollout: Rollout, release: Release, *, current: bool) -> None:
+        await self._pinning.ensure(rollout, release, self._clock(), current=current)
 
     async def _drop(self, rollout: Rollout, copies: Iterable[Copy]) -> None:
         for one in copies:
@@ -775,6 +778,7 @@ class Reconciler:
             raise WorkloadRefused(intent, str(error)) from error
         except Denied as error:  # a quota or a policy, which is told of when it stands in the way
             log.info("%s: a Pod of release %s would be refused now: %s", rollout.key, release.id, error)
+        await self._pin(rollout, release, current=True)  # before its record says that it runs
 
     async def _work(self, rollout: Rollout, seen: Observation, actions: Sequence[PodAction]) -> None:
         """Make and take away Pods."""
@@ -787,7 +791,7 @@ class Reconciler:
             # Perhaps they went with the rollout itself, and the watch was blind at the time.
             await self._cluster.confirm(key, rollout.uid)
         if first is not None and whole is not None:
-            await self._pin(rollout, whole, None, current=first.release is not None)
+            await self._pin(rollout, whole, current=first.release is not None)
 
         def manifest(action: CreatePod) -> Mapping[str, Any]:
             assert whole is not None
@@ -811,7 +815,7 @@ class Reconciler:
         release = action.release or await self._cluster.release(key, action.id)
         if release is None:
             raise NotFound(f"The record of release {action.id} is gone, so its canary can't be made.")
-        await self._pin(rollout, release, action.intent, current=action.release is not None)
+        await self._pin(rollout, release, current=action.release is not None)
         live = await self._cluster.live_workload(key, names.canary_place(key.name)) if action.uid is None else None
         if live is not None and workload_of(live).owner != rollout.uid:
             raise NameTaken(

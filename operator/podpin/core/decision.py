@@ -178,9 +178,9 @@ PodAction = AdoptPod | CreatePod | DeletePod | EvictPod | PatchPod
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """Make copies of the running release's configuration that somebody has deleted."""
+    """Make copies again, of the configuration of what runs, that somebody has deleted."""
 
-    release: Release
+    copies: tuple[Copy, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ from podpin.core.drift import unaltered
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
 from podpin.core.health import Blocked, Failing, Health, Healthy, Idle, Terms, assess, progress_at
 from podpin.core.observation import Observation, Pod, Resolved, Workload
-from podpin.core.pinned_config import Contents
+from podpin.core.pinned_config import Contents, Copy
 from podpin.core.readiness import Settled
 from podpin.core.reference import parse_pin, pin
 from podpin.core.release import (
@@ -619,8 +619,8 @@ def _actions(
             actions.append(Apply(running.release, whole, intent, uid, paused=intent != plain))
     if not spec.suspend:
         actions.extend(_canary_actions(spec, seen, world))
-    if not spec.suspend and (bare := _bare(seen, before, world)) is not None:
-        actions.append(Restore(bare))
+    if not spec.suspend and (gone := _gone(seen, before, world)):
+        actions.append(Restore(gone))
     actions.extend(_prunings(world))
     return tuple(actions), pods
 
@@ -647,10 +647,12 @@ def _is_left(world: World, canary: Workload) -> bool:
     return failed and not world.way_back and world.wanted is not None and world.wanted.id == canary.release
 
 
-def _bare(seen: Observation, before: World, world: World) -> Release | None:
-    """The running release, where copies of its configuration are gone that can be had again: it is what is wanted."""
-    gone = seen.config.missing if isinstance(seen.config, Contents) else ()
-    return world.wanted if gone and world.wanted and world.wanted.id == world.running == before.running else None
+def _gone(seen: Observation, before: World, world: World) -> tuple[Copy, ...]:
+    """Copies that are gone of what runs, or of its canary: those of a release that only begins are made with it."""
+    missing = seen.config.missing if isinstance(seen.config, Contents) else ()
+    went_on = {world.running, world.canary} & {before.running, before.canary}
+    had = {one for release in went_on if (record := world.record(release)) is not None for one in record.copies}
+    return tuple(one for one in missing if one in had)
 
 
 def _prunings(world: World) -> Iterator[Prune]:
