@@ -460,6 +460,31 @@ async def test_a_deadline_ends_also_while_the_copies_of_the_next_release_are_ref
     assert world.release == good
 
 
+async def test_a_release_is_pulled_once_while_its_copies_are_refused() -> None:
+    terms = {"progressDeadline": "60s", "bakeTime": "10s", "prePull": True}
+    world, podpin = await stands(rollout=terms)
+    world.pods = tuple(replace(pod, node=f"node-{nth}") for nth, pod in enumerate(world.pods, 1))
+    world.push("b")
+    world.configure(mode="for b")
+    world.fail["write_copy"] = QUOTA
+    await podpin.settle()
+    assert podpin.ready == ("Unknown", "PrePulling")
+    state = {"waiting": {"reason": "CreateContainerConfigError", "message": "image will run as root"}}
+    for raw in world.own.values():
+        part = {"name": "app", "ready": False, "restartCount": 0, "imageID": "", "state": state}
+        raw["status"] = {"phase": "Pending", "containerStatuses": [part]}
+    await podpin.settle()
+    assert podpin.ready == ("True", "RolledOut")
+    for _ in range(5):
+        later(world, 10)
+        assert await podpin.settle() == []
+    del world.fail["write_copy"]
+    later(world, 10)
+    await podpin.settle()
+    assert copies(world) == [{"mode": "good"}, {"mode": "for b"}]
+    assert podpin.ready == ("Unknown", "PrePulling"), "its Pods that pull had gone"
+
+
 async def test_a_canary_that_fails_goes_although_the_copies_of_the_next_one_are_refused() -> None:
     terms = {"progressDeadline": "60s", "bakeTime": "10s", "canary": {"replicas": 1, "bakeTime": "20s"}}
     world, podpin = await stands(rollout=terms)

@@ -71,6 +71,8 @@ class _Known:
     contents: Contents | Unresolved
     lasts: timedelta
     """After how long it is looked again."""
+    withheld: tuple[Copy, ...] = ()
+    """The copies of a release that was about to start and could not have them: it is not wanted before it has."""
 
 
 class Pinning:
@@ -102,12 +104,7 @@ class Pinning:
         if known is None or known.reason != reason:
             known = self._known[rollout.key] = await self._look(rollout, spec, reason, now)
         elif now - known.at >= known.lasts:
-            try:
-                known = await self._look(rollout, spec, reason, now)
-            except Unavailable as error:
-                log.info("%s: what it is configured by could not be read: %s", rollout.key, error)
-                known = replace(known, at=now, lasts=LOOK_AGAIN)
-            self._known[rollout.key] = known
+            known = self._known[rollout.key] = await self._look_again(rollout, spec, known, now)
         return known.contents, known.at + known.lasts - now
 
     async def ensure(self, rollout: Rollout, release: Release, now: datetime, *, current: bool) -> None:
@@ -126,20 +123,11 @@ class Pinning:
             await self._ensure(rollout, release.copies, current=current)
         except (Denied, Invalid, Unavailable, _CopyTaken) as error:
             if current:
-                self._withhold(rollout, release, error, now)
+                known = self._known.get(rollout.key)
+                if known is not None:
+                    self._known[rollout.key] = _without(replace(known, at=now), release.copies, error)
                 raise CopyRefused(str(error)) from error
             log.warning("%s: the copies of release %s could not be seen to: %s", rollout.key, release.id, error)
-
-    def _withhold(self, rollout: Rollout, release: Release, error: PodpinError, now: datetime) -> None:
-        known = self._known.get(rollout.key)
-        if known is None:
-            return
-        if isinstance(error, Denied):
-            known.contents = _forbidden(error)
-        else:
-            told = ", ".join(f"{one.kind} {one.of}" for one in release.copies)
-            known.contents = Unresolved("ConfigNotCopied", f"{told} cannot be copied: {error}")
-        known.at, known.lasts = now, LOOK_AGAIN
 
     async def restore(self, rollout: Rollout, copies: Sequence[Copy]) -> None:
         """Make copies again that are gone of what runs; what cannot be made now is tried again at the next look."""
@@ -187,6 +175,20 @@ class Pinning:
         else:
             log.warning("%s: %s is gone, and %s has other contents by now", key, one, one.of)
 
+    async def _look_again(self, rollout: Rollout, spec: Spec, known: _Known, now: datetime) -> _Known:
+        try:
+            found = await self._look(rollout, spec, known.reason, now)
+        except Unavailable as error:
+            log.info("%s: what it is configured by could not be read: %s", rollout.key, error)
+            return replace(known, at=now, lasts=LOOK_AGAIN)
+        if not isinstance(found.contents, Contents) or not known.withheld or found.contents.copies != known.withheld:
+            return found
+        try:
+            await self._ensure(rollout, known.withheld, current=True)
+        except (Denied, Invalid, Unavailable, _CopyTaken) as error:
+            return _without(found, known.withheld, error)
+        return replace(found, contents=Contents(known.withheld))
+
     async def _look(self, rollout: Rollout, spec: Spec, reason: object, now: datetime) -> _Known:
         found = references(spec.template)
         contents: Contents | Unresolved
@@ -232,3 +234,12 @@ class Pinning:
 
 def _forbidden(error: Denied) -> Unresolved:
     return Unresolved("ConfigForbidden", f"podpin may not copy configuration: {error}; {RIGHTS}")
+
+
+def _without(known: _Known, copies: tuple[Copy, ...], error: PodpinError) -> _Known:
+    """The same where these copies cannot be had for now."""
+    told = ", ".join(f"{one.kind} {one.of}" for one in copies)
+    contents = Unresolved("ConfigNotCopied", f"{told} cannot be copied: {error}")
+    if isinstance(error, Denied):
+        contents = _forbidden(error)
+    return replace(known, contents=contents, lasts=LOOK_AGAIN, withheld=copies)
