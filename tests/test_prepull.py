@@ -16,6 +16,7 @@ A, B = release_id("a", spec(rollout=TERMS)), release_id("b", spec(rollout=TERMS)
 THERE = {"waiting": {"reason": "CreateContainerConfigError", "message": "image will run as root"}}
 FOREIGN = {"waiting": {"reason": "ErrImagePull", "message": "no match for platform in manifest: not found"}}
 DOWN = {"waiting": {"reason": "ErrImagePull", "message": "dial tcp: i/o timeout"}}
+DENIED = {"waiting": {"reason": "ErrImagePull", "message": "failed with status code: 401 Unauthorized"}}
 GONE = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
 
 
@@ -224,6 +225,22 @@ async def test_pods_of_a_rollout_that_was_deleted_and_made_again_are_not_its_own
     await podpin.settle()
     assert {raw["metadata"]["ownerReferences"][0]["uid"] for raw in pullers(world).values()} == {"another"}
     assert world.release == B, "their names are taken, so those nodes are passed over"
+
+
+async def test_what_a_node_said_is_remembered_while_it_only_says_that_it_backs_off() -> None:
+    backs_off = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "x"'}}
+    for said, reason in ((DOWN, "PrePulling"), (DENIED, "RolledBack")):
+        world, podpin = await steady()
+        await podpin.settle()
+        show(world, said)
+        await podpin.settle()
+        told = podpin.message
+        show(world, backs_off)
+        assert await podpin.settle() == [], "it has said nothing new"
+        assert podpin.message == told
+        later(world, 61)
+        await podpin.settle()
+        assert podpin.ready[1] == reason
 
 
 async def test_podpin_that_was_away_for_longer_than_the_pods_last_begins_anew() -> None:

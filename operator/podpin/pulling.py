@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from podpin.core.decision import EndPull, StartPull
 from podpin.core.names import Key
+from podpin.core.observation import Container, Pod
+from podpin.core.prepull import is_wordless
+from podpin.core.signals import PULL_REASONS
 from podpin.errors import Denied, Invalid, PodpinError
 
 log = logging.getLogger(__name__)
@@ -38,12 +41,30 @@ class Pulling:
     """By the name of a Pod, why it could not be made, or not be taken away to be made anew."""
     unmade: Mapping[str, str] = field(default_factory=dict)
     """By the name of a Pod, what went wrong when it was to be made; it may be made yet."""
+    words: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """By the uid of a Pod and the name of its container, why its image could not be pulled the last time."""
     failure: PodpinError | None = None
     """What the last work came to, where it has to be done again."""
 
     def forget(self) -> None:
         """Nothing is pulled any more."""
         self.refused, self.unmade = {}, {}
+
+    def recalled(self, pods: Iterable[Pod]) -> tuple[Pod, ...]:
+        """The Pods with what their containers have said last, where a kubelet says only that it backs off."""
+        words: dict[tuple[str, str], str] = {}
+
+        def spoken(pod: Pod, one: Container) -> Container:
+            if one.waiting not in PULL_REASONS:
+                return one
+            if is_wordless(one):
+                one = replace(one, message=self.words.get((pod.uid, one.name), one.message))
+            words[pod.uid, one.name] = one.message
+            return one
+
+        told = tuple(replace(pod, containers=tuple(spoken(pod, one) for one in pod.containers)) for pod in pods)
+        self.words = words
+        return told
 
     async def work(self, pods: Pods, key: Key, uid: str, actions: Sequence[StartPull | EndPull]) -> bool:
         """Carry the actions out; returns whether a node is to be passed over that was not so before.

@@ -360,7 +360,7 @@ class Reconciler:
             workload=self._cluster.workload(key, place) or found,
             canary=_owned(self._cluster.canary(key), rollout.uid),
             pods=self._pods(key),
-            pullers=self._pods(key, pull=True),
+            pullers=memory.pulling.recalled(self._pods(key, pull=True)),
             not_pulled=memory.pulling.refused,
             unmade=memory.pulling.unmade,
             records=self._cluster.records(key),

@@ -57,6 +57,8 @@ FOREIGN = waiting(
     "ImagePullBackOff", "Back-off pulling image: no match for platform in manifest: not found", image=IMAGE
 )
 DENIED = waiting("ErrImagePull", "failed with status code: 401 Unauthorized", image=IMAGE)
+WORDLESS = waiting("ImagePullBackOff", f'Back-off pulling image "{IMAGE}"', image=IMAGE)
+BROKEN = waiting("ErrImagePull", "httpReadSeeker: connection broken 17", image=IMAGE)
 DOWN = waiting("ErrImagePull", "dial tcp: i/o timeout", image=IMAGE)
 NEVER_THERE = container(ready=False, running_since=None, ended=run(137, "ContainerStatusUnknown"))
 MESH = container("istio-proxy")
@@ -125,8 +127,9 @@ ROWS = [
     Row("passes over a node that refuses the Pod", wants(), world(None, None, pullers=(pulls("node-1", THERE), pulls("node-2", phase="Failed", reason="OutOfpods", message="Node didn't have enough capacity"))), BEGINS, "Unknown Progressing", ["Progressing", "NotPulled"], "capacity"),
     Row("passes over a node where the template would not run", wants(), world(None, None, pullers=(pulls("node-1", THERE), pulls("node-2", phase="Failed", reason="NodeAffinity"))), BEGINS, "Unknown Progressing"),
     Row("passes over a node from which the Pod is taken away", wants(), world(None, None, pullers=(pulls("node-1", THERE), pulls("node-2", PULLS, disrupted="DeletionByTaintManager"))), BEGINS, "Unknown Progressing"),
-    Row("waits for a node that has not taken the Pod up yet", wants(), world((THERE,), ()), [], now=29),
-    Row("passes over a node that is silent", wants(), world((THERE,), ()), BEGINS, "Unknown Progressing", ["Progressing", "NotPulled"], now=30),
+    Row("waits for a node that has not taken the Pod up yet", wants(), world((THERE,), ()), [], now=69),
+    Row("passes over a node that is silent", wants(), world((THERE,), ()), BEGINS, "Unknown Progressing", ["Progressing", "NotPulled"], now=70),
+    Row("gives a node its time to take the Pod up where the API server's clock is behind", wants(), world(None, None, pullers=(pulls("node-1", THERE), pulls("node-2", created=at(-31)))), [], now=41),
     Row("begins where nothing can be learned at all", wants(), world(None, None, not_pulled={pulls(f"node-{n}").name: "forbidden" for n in (1, 2)}), ["write b", "apply b"], "Unknown Progressing", ["Progressing", "NotPulled"]),
     Row("waits for a registry that is down", wants(), world((DOWN,), (PULLS,)), [], words="does not serve the image"),
     # the image's fault
@@ -142,6 +145,9 @@ ROWS = [
     Row("waits on where no node can reach the registry", wants(), world((DOWN,), (DOWN,)), [], now=100),
     Row("blames nothing on an image where no Pod has its network", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", PULLS, trouble="FailedCreatePodSandBox: no address") for n in (1, 2))), [], words="waits for its network", now=100),
     Row("waits on where one node cannot reach the registry and none has it", wants(), world((DOWN,), (PULLS,)), [], words="does not serve the image", now=100),
+    Row("waits on for the words of nodes that only say that they could not pull", wants(), world((WORDLESS,), (WORDLESS,)), [], words="has not said why", now=100),
+    Row("begins at the deadline where one node does not say why it could not pull", wants(), world((THERE,), (WORDLESS,)), BEGINS, "Unknown Progressing", ["Progressing", "NotPulled"], now=100),
+    Row("rejects at the deadline with a runtime's own words", wants(), world((BROKEN,), (THERE,)), TURNED_DOWN, "True RolledBack", ["Rejected"], "connection broken 17", now=100),
     # what podpin itself was late with
     Row("does not blame an image on Pods that are not there", wants(), world(None, None), MAKES, now=200),
     Row("does not blame an image on Pods that ended while podpin was away", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", NEVER_THERE, phase="Failed", reason="DeadlineExceeded") for n in (1, 2))), ["EndPull", "EndPull"], now=200),
@@ -211,7 +217,13 @@ def test_the_end_is_put_off_once_for_a_pod_that_was_made_late() -> None:
 
 
 def test_a_silent_node_is_looked_at_again_in_time() -> None:
-    assert decide(wants(), world((THERE,), ()), at(10)).recheck_at == at(30)
+    assert decide(wants(), world((THERE,), ()), at(50)).recheck_at == at(70)
+
+
+def test_a_runtimes_changing_words_are_not_written_each_time() -> None:
+    first = decide(wants(), world((BROKEN,), (PULLS,)), at(90))
+    again = replace(BROKEN, waiting="ImagePullBackOff", message="Back-off pulling image: connection broken 18")
+    assert decide(rollout(FIRST, first.status), world((again,), (PULLS,)), at(91)).status == first.status
 
 
 def test_a_retry_is_pulled_anew_and_rejected_anew() -> None:
@@ -231,6 +243,7 @@ def test_a_retry_is_pulled_anew_and_rejected_anew() -> None:
     assert turned.status.requests is not None
     assert turned.status.requests.retry == "now"
     assert turned.status.rejected[0].reason == "WrongPlatform"
+    assert [one.asked for one in turned.status.history][:1] == ["retry=now"]
 
 
 def test_a_candidate_that_a_newer_one_cannot_replace_gives_way_to_the_stable_release() -> None:

@@ -14,6 +14,7 @@ nobody for them; the kubelet refuses them where the template does not fit, and s
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from podpin.core import names
 from podpin.core.decision import EndPull, Notice, Rollout, StartPull
 from podpin.core.gates import Hold
 from podpin.core.health import LATE, doubted
-from podpin.core.observation import Observation, Pod
+from podpin.core.observation import Container, Observation, Pod
 from podpin.core.release import Release, digest_of
 from podpin.core.signals import (
     Finding,
@@ -33,7 +34,9 @@ from podpin.core.signals import (
     image_not_found,
     node_lost,
     pull_explanation,
+    pull_failure,
     registry_trouble,
+    standing,
     volume_trouble,
     wrong_platform,
 )
@@ -58,6 +61,8 @@ PAST_THE_PULL: Final = frozenset({"CreateContainerConfigError", "CreateContainer
 NEVER_THERE: Final = "ContainerStatusUnknown"
 """How the kubelet shows containers that it ended before there were any."""
 OVER_TIME: Final = "DeadlineExceeded"
+WORDLESS: Final = re.compile(r'(Back-off pulling image "[^"]*")?')
+"""What the kubelet of older nodes says between two attempts: that there was one, but not what came of it."""
 _TAKEN_OVER: Final = ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "runtimeClassName")
 """What the Pods have of the template: with what its images are pulled, and where it may run."""
 
@@ -110,8 +115,10 @@ class _Node:
     """Why it can never have the images."""
     trouble: Finding | None = None
     """What stands in the way just now."""
+    words: str | None = None
+    """The same in words that stay; None where its own do."""
     blameless: bool = False
-    """That trouble is the cluster's."""
+    """That trouble is the cluster's, or may be for all that is known."""
     unmade: bool = False
     """That trouble is that its Pod could not be made so far."""
     due: datetime | None = None
@@ -230,8 +237,8 @@ def _late(message: str) -> Finding:
 
 def _hold(attempt: Attempt, waiting: Iterable[_Node], until: datetime | None) -> Hold:
     told = f"its images are pulled first on the nodes of the running Pods, {_told(attempt.nodes)}"
-    trouble = next((node.trouble for node in waiting if node.trouble), None)
-    return Hold(PRE_PULLING, f"{told}: {trouble.message}" if trouble else told, until)
+    trouble = next((node.words or node.trouble.message for node in waiting if node.trouble), None)
+    return Hold(PRE_PULLING, f"{told}: {trouble}" if trouble else told, until)
 
 
 def _told(nodes: tuple[str, ...]) -> str:
@@ -261,7 +268,7 @@ def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now:
         return _Node(node, passed=f"{taken.message}{f': {pod.message}' if pod.message else ''}")
     if pod.is_over:
         return _Node(node, passed=f"Pod {pod.name} ended before it had pulled anything")
-    if not pod.containers and not whole.containers and now >= pod.created + SILENCE:
+    if not pod.containers and not whole.containers and now >= _silent_at(attempt, pod):
         return _Node(node, passed="it does not take up the Pod that pulls")
     for signal in (image_name_invalid, wrong_platform):
         if proof := signal(pod):
@@ -273,7 +280,23 @@ def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now:
         return _Node(node, proof=proof)
     if trouble := volume_trouble(pod) or registry_trouble(pod):
         return _Node(node, trouble=trouble, blameless=True, due=due)
-    return _Node(node, trouble=pull_explanation(pod), due=due)
+    if (failure := pull_failure(pod)) and is_wordless(failure):
+        why = f"node {node} could not pull the image of container {failure.name} and has not said why"
+        return _Node(node, trouble=Finding("ImagePullFailed", why), blameless=True, due=due)
+    trouble = pull_explanation(pod)
+    words = standing(pod) if trouble and trouble.reason == "ImagePullFailed" else None
+    return _Node(node, trouble=trouble, words=words, due=due)
+
+
+def is_wordless(container: Container) -> bool:
+    """Its image could not be pulled, and its status has forgotten why."""
+    return container.waiting == "ImagePullBackOff" and WORDLESS.fullmatch(container.message) is not None
+
+
+def _silent_at(attempt: Attempt, pod: Pod) -> datetime:
+    """From when a Pod counts as not taken up. The API server's clock, which its age goes by, may be behind."""
+    begun = pod.created if attempt.until is None else max(pod.created, attempt.until - attempt.deadline)
+    return begun + SILENCE
 
 
 def is_spent(pod: Pod) -> bool:
@@ -316,7 +339,7 @@ def plan(attempt: Attempt | None, rollout: Rollout, seen: Observation, now: date
         for name, node in wanted.items()
         if name not in there and name not in seen.not_pulled
     ]
-    silent = [pod.created + SILENCE for pod in mine if not pod.containers and now < pod.created + SILENCE]
+    silent = [at for pod in mine if not pod.containers and (at := _silent_at(attempt, pod)) > now]
     return Plan((*surplus, *missing), min(silent, default=None))
 
 

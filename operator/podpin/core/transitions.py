@@ -142,6 +142,8 @@ def _asked(world: World, record: Record, verdict: Verdict) -> str | None:
     """The request, without its count, by which a person brought the verdict about."""
     if verdict.reason == ASKED:
         token = world.rollback_to
+    elif world.unpullable is not None and retries(world):
+        token = world.retry
     elif record.verdict is not None:  # it had been tried before: podpin goes back to it by itself
         return None
     elif world.approval is not None and world.approval.partition("/")[0] == record.release:
