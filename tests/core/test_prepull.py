@@ -152,6 +152,7 @@ ROWS = [
     Row("does not blame an image on Pods that are not there", wants(), world(None, None), MAKES, now=200),
     Row("does not blame an image on Pods that ended while podpin was away", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", NEVER_THERE, phase="Failed", reason="DeadlineExceeded") for n in (1, 2))), ["EndPull", "EndPull"], now=200),
     Row("does not blame an image on nodes that the Pods have only just moved to", wants(), world((PULLS,), (PULLS,), pods=tuple(replace(one, node=f"{one.node}-new") for one in RUNS)), ["EndPull", "EndPull", *MAKES], now=100),
+    Row("does not put the end off for a Pod that was made a moment after it was decided", wants(), world(None, None, pullers=tuple(pulls(f"node-{n}", PULLS, created=at(41)) for n in (1, 2))), TURNED_DOWN, "True RolledBack", ["Rejected"], now=100),
     Row("gives a Pod its time that was made late", wants(), world((PULLS,), None, pullers=(pulls("node-1", PULLS), pulls("node-2", PULLS, created=at(60)))), [], now=100),
     Row("gives a Pod its time that was made late, though another node has the images", wants(), world((THERE,), None, pullers=(pulls("node-1", THERE), pulls("node-2", DENIED, created=at(60)))), [], words="imagePullSecrets", now=100),
     Row("rejects what a Pod that was made late has not got in its time", wants(until=at(120)), world((PULLS,), None, pullers=(pulls("node-1", PULLS), pulls("node-2", PULLS, created=at(60)))), TURNED_DOWN, "True RolledBack", ["Rejected"], "no node had its images", now=120),

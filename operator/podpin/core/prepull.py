@@ -52,6 +52,8 @@ MOST_TOLD: Final = 3
 """How many nodes are told of by name."""
 SILENCE: Final = timedelta(seconds=30)
 """After how long a node counts as silent that has not taken its Pod up."""
+MOMENT: Final = timedelta(seconds=2)
+"""How much later than it was decided a Pod may be made: times are whole seconds."""
 OVERTIME: Final = timedelta(minutes=1)
 """How long after podpin should have taken it away a Pod ends by itself."""
 NOTHING: Final = "/podpin.dev/nothing-to-run"
@@ -228,7 +230,7 @@ _SLOW: Final = "it has not done so in time"
 
 def _is_due(node: _Node, now: datetime) -> bool:
     """Its Pod has been there for long enough to be judged by."""
-    return node.due is not None and node.due <= now
+    return node.due is not None and node.due <= now + MOMENT
 
 
 def _late(message: str) -> Finding:
