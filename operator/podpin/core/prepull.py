@@ -256,7 +256,7 @@ def _seen(attempt: Attempt, node: str, rollout: Rollout, seen: Observation, now:
     whole = next((pod for pod in _mine(rollout.uid, seen) if pod.name == name), None)
     if whole is None and name in seen.unmade:
         failed = f"podpin could not make a Pod on node {node} so far: {seen.unmade[name]}"
-        return _Node(node, trouble=Finding("PodNotMade", failed), unmade=True)
+        return _Node(node, trouble=Finding("PodsNotCreated", failed), unmade=True)
     if whole is None:
         return _Node(node)
     # What others put into every Pod, as a mesh its sidecar, has no part in it.
