@@ -389,8 +389,7 @@ def lives_through(stage: Stage, row: Row, kind: str) -> None:
     begun, at = stage.mark(), version_of(stage.object())
     row.story(stage, kind)
     stage.until(lambda: tells_of(stage) == 2 * [len(stage.pods())], "podpin to have told of all Pods")
-    last = stage.mark()
-    stays(3, lambda: stage.writes(last) == [], "podpin writes nothing once all has come to rest", every=1)
+    stage.until(lambda: rests(stage), "podpin to write nothing any more")
     wrote = Counter(f"{one.verb} {one.resource}/{one.subresource}" for one in stage.writes(begun))
     pods = sum(count for what, count in wrote.items() if " pods/" in what)
     stage.notes.append(f"writes: {dict(wrote)}")
@@ -400,6 +399,14 @@ def lives_through(stage: Stage, row: Row, kind: str) -> None:
     assert min(ready_counts(stage, at)) >= row.ready
     assert all((body.get("status") or {}).get("stable") for body in since(stage, "rollouts", at))
     stage.assert_pinned()
+
+
+def rests(stage: Stage) -> bool:
+    """podpin writes nothing for 3 seconds. A kubelet on paper goes by a Pod's name: it may take away a second time what
+    was made anew under the name of one that has gone, and that Pod is replaced."""
+    last = stage.mark()
+    stays(3, lambda: stage.writes(last) == [], "podpin writes nothing", every=1)
+    return True
 
 
 def tells_of(stage: Stage) -> list[int]:
