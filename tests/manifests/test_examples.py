@@ -147,9 +147,13 @@ def test_it_runs_where_its_images_are(stage: Cluster, namespace: str, example: P
     rollout.wait("it to be ready", lambda _: rollout.condition("Ready").get("status") == "True", 90)
     if "verify:" in text:
         assert rollout.condition("Verified")["status"] == "True"
-    deployment = stage.kubectl.get("deployment", rollout.name, "-n", namespace)
-    pod = deployment["spec"]["template"]["spec"]
-    images = [one["image"] for one in (*pod["containers"], *pod.get("initContainers", ()))]
+    if body["spec"]["workload"]["kind"] == "Pods":
+        found = stage.kubectl.get("pods", "-n", namespace, "-l", f"podpin.dev/rollout={rollout.name}")["items"]
+    else:
+        found = [stage.kubectl.get("deployment", rollout.name, "-n", namespace)["spec"]["template"]]
+    pods = [one["spec"] for one in found]
+    images = [one["image"] for pod in pods for one in (*pod["containers"], *pod.get("initContainers", ()))]
+    assert images
     assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in images), images
 
 
