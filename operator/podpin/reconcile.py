@@ -340,9 +340,10 @@ class Reconciler:
             self._checks.forget(key)
             self._poller.forget(key)
             self._rollouts.follow(key, ())
-            seen = Observation(records=self._cluster.records(key), pullers=self._pods(key, pull=True))
+            pods, pullers = self._pods(key)
+            seen = Observation(records=self._cluster.records(key), pullers=pullers)
             if spec.spec is not None and spec.spec.kind == podset.KIND:
-                seen = replace(seen, pods=self._pods(key), hindrance=memory.crew.hindrance)
+                seen = replace(seen, pods=pods, hindrance=memory.crew.hindrance)
                 seen = podset.observed(rollout, spec.spec, seen, now)
             return seen, None
         place, template = spec.place(key.name), spec.template
@@ -352,15 +353,17 @@ class Reconciler:
             if obstacle := await self._obstacle(rollout, spec, found):
                 self._poller.forget(key)
                 self._rollouts.follow(key, ())
-                records, pullers = self._cluster.records(key), self._pods(key, pull=True)
-                return Observation(records=records, pullers=pullers, obstacle=obstacle), None
+                _, pullers = self._pods(key)
+                return Observation(records=self._cluster.records(key), pullers=pullers, obstacle=obstacle), None
             template = found.template if found else {}
+        chosen = await self._chosen(rollout, spec, memory, template)
+        pods, pullers = self._pods(key)
         seen = replace(
-            await self._chosen(rollout, spec, memory, template),
+            chosen,
             workload=self._cluster.workload(key, place) or found,
             canary=_owned(self._cluster.canary(key), rollout.uid),
-            pods=self._pods(key),
-            pullers=memory.pulling.recalled(self._pods(key, pull=True)),
+            pods=pods,
+            pullers=memory.pulling.recalled(pullers),
             not_pulled=memory.pulling.refused,
             unmade=memory.pulling.unmade,
             records=self._cluster.records(key),
@@ -395,9 +398,11 @@ class Reconciler:
         seen, recheck = await self._questioned(rollout, spec, replace(seen, moved=changed), memory, now)
         return seen, min((wait for wait in (recheck, again, look_again) if wait is not None), default=None)
 
-    def _pods(self, key: Key, *, pull: bool = False) -> tuple[Pod, ...]:
-        """The rollout's Pods, or those that only pull."""
-        return tuple(pod for pod in self._cluster.pods(key) if pod.pulls is pull)
+    def _pods(self, key: Key) -> tuple[tuple[Pod, ...], tuple[Pod, ...]]:
+        """The rollout's Pods, and those that only pull."""
+        every = self._cluster.pods(key)
+        pullers = tuple(pod for pod in every if pod.pulls)
+        return tuple(pod for pod in every if not pod.pulls) if pullers else every, pullers
 
     async def _unfit(
         self, rollout: Rollout, spec: Spec, seen: Observation, memory: Memory, now: datetime

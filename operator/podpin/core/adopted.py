@@ -10,9 +10,9 @@ workload's own controller, and is none of podpin's releases.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from podpin.core.reading import array, mapping, text
 from podpin.core.reference import parse_reference, pin
 from podpin.core.release import Images, Record, Release, digest_of, id_of
 from podpin.core.spec import Problem, Spec
+from podpin.core.workload import pod_template
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 """How often a workload that podpin may not or can't take over is looked at again: no watch tells of it."""
@@ -126,23 +127,11 @@ def pins_of(key: Key, spec: Spec, workload: Workload, release: Release, intent: 
 
 def template_of(key: Key, spec: Spec, live: Mapping[str, Any], release: Release) -> dict[str, Any]:
     """A workload's Pods as its author has them now, with a release's images and podpin's labels."""
-    template = copy.deepcopy(dict(KINDS[spec.place(key.name).kind].template_of(live)))
-    pins, metadata = dict(release.images), mapping(template.get("metadata"))
-    named = {image.container for image in spec.images} & pins.keys()
-    for field in _FIELDS:
-        for container in template["spec"].get(field) or ():
-            if container.get("name") in named:
-                container["image"] = pins[container["name"]]
-    annotations = {**mapping(metadata.get("annotations")), names.ANNOTATION_RETRIED: release.retried}
-    template["metadata"] = {
-        "labels": {
-            **mapping(metadata.get("labels")),
-            names.LABEL_ROLLOUT: key.name,
-            names.LABEL_RELEASE: release.id,
-        },
-        "annotations": {name: value for name, value in annotations.items() if value is not None},
-    }
-    return template
+    template = KINDS[spec.place(key.name).kind].template_of(live)
+    metadata, named = mapping(template.get("metadata")), {image.container for image in spec.images}
+    written = {field: metadata[field] for field in ("labels", "annotations") if metadata.get(field)}
+    images = tuple((container, image) for container, image in release.images if container in named)
+    return pod_template(key.name, replace(release, template={**template, "metadata": written}, images=images))
 
 
 def lacking(kind: str, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[str, ...]:

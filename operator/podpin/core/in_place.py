@@ -69,11 +69,9 @@ def note(at: datetime, containers: Iterable[str], live: Mapping[str, Any]) -> st
     """
     metadata = live.get("metadata") or {}
     known, statuses = read((metadata.get("annotations") or {}).get(names.ANNOTATION_PATCHED, "")), _statuses(live)
-    pending = {
-        name: before
-        for name, before in (known.containers.items() if known else ())
-        if known and not _is_proven(known, name, live, at)
-    }
+    pending: dict[str, Before] = {}
+    if known is not None:
+        pending = {name: one for name, one in known.containers.items() if not _is_proven(known, name, live, at)}
     noted = dict(pending)
     for name in containers:
         status = statuses.get(name) or {}
@@ -158,9 +156,8 @@ def _proof(noted: Note, name: str, live: Mapping[str, Any]) -> timedelta | None:
         return None
     wanted = next((one.get("image") for one in _listed(live, "spec", "containers") if one.get("name") == name), None)
     runs, passed = _digest(status.get("imageID")), int(status.get("restartCount") or 0) - before.restarts
-    as_before = before.settled and runs == _digest(
-        before.image
-    )  # also where one digest has moved to another repository
+    # One digest may have moved to another repository.
+    as_before = before.settled and runs == _digest(before.image)
     if runs and runs == _digest(wanted) and not as_before:
         return NOW if passed > 0 or (status.get("state") or {}).get("running") else None
     if passed <= 0:

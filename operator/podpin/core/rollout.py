@@ -59,6 +59,7 @@ from podpin.core.transitions import (
     World,
     awaits_approval,
     is_new,
+    newest_stable,
     order_of,
     retries,
     settle,
@@ -81,14 +82,12 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         return _kept_up(rollout, rollout.spec, seen, now)
     workload = seen.workload
     if seen.obstacle is not None:
-        stalled = report.stalled(rollout, seen.obstacle.reason, seen.obstacle.message, now)
-        swept = prepull.swept(rollout.uid, seen)
-        return replace(stalled, actions=swept, recheck_at=now + adopted.LOOK_AGAIN)
+        return replace(_stalled(rollout, seen.obstacle, seen, now), recheck_at=now + adopted.LOOK_AGAIN)
     if rollout.spec.target_ref is None and workload is not None and workload.owner != rollout.uid:
         taken = f"a Deployment named {rollout.key.name} exists and is not this rollout's"
         message = f"{taken}: rename the rollout, or delete that Deployment"
-        stalled, swept = report.stalled(rollout, "WorkloadConflict", message, now), prepull.swept(rollout.uid, seen)
-        return replace(stalled, actions=swept, recheck_at=now + timedelta(minutes=1))
+        conflict = Problem("WorkloadConflict", message)
+        return replace(_stalled(rollout, conflict, seen, now), recheck_at=now + timedelta(minutes=1))
     # A rollout that was deleted and made again has nothing to do with the records of the one before.
     seen = replace(seen, records=tuple(record for record in seen.records if record.owner == rollout.uid))
     rollout = _caught_up(rollout, rollout.spec, seen, now)
@@ -179,12 +178,17 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
 
 def _kept_up(rollout: Rollout, problem: Problem, seen: Observation, now: datetime) -> Decision:
     """What a spec's problem leaves to do: what runs stays, and where podpin makes its Pods, they are kept up."""
-    stalled = report.stalled(rollout, problem.reason, problem.message, now)
-    swept = prepull.swept(rollout.uid, seen)
+    stalled = _stalled(rollout, problem, seen, now)
     if problem.spec is None or problem.spec.kind != podset.KIND:
-        return replace(stalled, actions=swept)
+        return stalled
     kept = podset.kept_up(rollout, problem.spec, seen, now)
-    return replace(stalled, actions=(*kept.actions, *swept), recheck_at=kept.recheck_at)
+    return replace(stalled, actions=(*kept.actions, *stalled.actions), recheck_at=kept.recheck_at)
+
+
+def _stalled(rollout: Rollout, problem: Problem, seen: Observation, now: datetime) -> Decision:
+    """What is said of a problem; what only pulls goes, for nothing may begin."""
+    stalled = report.stalled(rollout, problem.reason, problem.message, now)
+    return replace(stalled, actions=prepull.swept(rollout.uid, seen))
 
 
 def _intent(rollout: Rollout, spec: Spec, release: Release, records: Mapping[str, Record]) -> str:
@@ -233,7 +237,7 @@ def _canary_of(seen: Observation, records: Mapping[str, Record]) -> str | None:
     """The release that the canary tries beside the stable one; None where it has nothing to do any more."""
     running, canary = seen.workload.release if seen.workload else None, seen.canary
     record = records.get(canary.release or "") if canary else None
-    stable = max((record for record in records.values() if record.is_stable), key=order_of, default=None)
+    stable = newest_stable(records.values())
     if record is None or record.is_rejected or stable is None or record is stable:
         return None
     return record.release if running in (None, stable.release) else None
@@ -372,7 +376,7 @@ def _caught_up(rollout: Rollout, spec: Spec, seen: Observation, now: datetime) -
     wanted = _with_config(spec, chosen, seen)
     told = records.get(wanted.id) if wanted is not None else None
     running = records.get(moved or "")
-    stable = max((record for record in seen.records if record.is_stable), key=order_of, default=None)
+    stable = newest_stable(seen.records)
     if (
         running is None
         or running.spec_hash != spec_hash_of(spec)

@@ -16,7 +16,7 @@ edited, answering an invalid spec, standing still while suspended.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -102,8 +102,7 @@ class World:
     @property
     def stable(self) -> Record | None:
         """The release to go back to: the newest proven one."""
-        proven = [record for record in self.records.values() if record.is_stable]
-        return max(proven, key=order_of, default=None)
+        return newest_stable(self.records.values())
 
     @property
     def trial(self) -> str | None:
@@ -156,6 +155,11 @@ def _asked(world: World, record: Record, verdict: Verdict) -> str | None:
 def order_of(record: Record) -> int:
     """Which verdict of its rollout a record has, by number; 0 while it has none."""
     return record.verdict.order if record.verdict else 0
+
+
+def newest_stable(records: Iterable[Record]) -> Record | None:
+    """The release that was proven last."""
+    return max((record for record in records if record.is_stable), key=order_of, default=None)
 
 
 def state_of(world: World) -> State:
@@ -398,12 +402,11 @@ def _reject(world: World) -> World:
 
 def _turn_down(world: World) -> World:
     """The nodes cannot have the wanted release: it is rejected before it has begun."""
-    assert world.unpullable is not None
-    again = world.retry if retries(world) else None
+    finding, again = world.unpullable, world.retry if retries(world) else None
+    assert finding is not None
     world, wanted = _on_record(world)
-    assert world.unpullable is not None
-    verdict = replace(world.verdict(REJECTED, world.unpullable), started=world.now)
-    world = world.judge(wanted.id, verdict, again).say(_rejection(world.records[wanted.id], world.unpullable))
+    verdict = replace(world.verdict(REJECTED, finding), started=world.now)
+    world = world.judge(wanted.id, verdict, again).say(_rejection(world.records[wanted.id], finding))
     return replace(world, unpullable=None, retry=None if again else world.retry)
 
 
@@ -429,9 +432,9 @@ def _obey(world: World) -> World:
     target, request = target_of(world), world.rollback_to
     assert target is not None
     left = world.running if target == world.canary else world.trial
-    others = [record for record in world.records.values() if record.is_stable and record.release != left]
+    others = (record for record in world.records.values() if record.release != left)
     # Only the last of the verdicts says that the request is obeyed: after a death before it, it is obeyed once more.
-    newest = max(others, key=order_of, default=None)
+    newest = newest_stable(others)
     if newest is None or newest.release != target:
         world = world.judge(target, world.verdict(STABLE, Finding(ASKED, "a person asked to go back to it")))
     if left is not None:

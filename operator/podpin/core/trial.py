@@ -10,6 +10,7 @@ from podpin.core.observation import Observation
 from podpin.core.release import Release
 from podpin.core.spec import Spec
 from podpin.core.spec.checks import CheckSpec
+from podpin.core.transitions import newest_stable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +62,5 @@ def _asked(spec: Spec, seen: Observation) -> bool:
 
 def _stable(seen: Observation) -> str | None:
     """The newest release that has proven healthy."""
-    proven = [(record.verdict.order, record.release) for record in seen.records if record.verdict and record.is_stable]
-    return max(proven)[1] if proven else None
+    stable = newest_stable(seen.records)
+    return stable.release if stable is not None else None

@@ -60,27 +60,32 @@ def deployment(
     key: names.Key, owner: Mapping[str, Any], spec: WorkloadSpec, release: Release, intent: str
 ) -> dict[str, Any]:
     """The Deployment that runs a release."""
-    body: dict[str, Any] = {
+    wish = {
+        "selector": {"matchLabels": selector_of(key.name, spec)},
+        "strategy": dict(strategy_of(spec)),
+        "template": pod_template(key.name, release),
+        **({"replicas": spec.replicas} if spec.replicas is not None else {}),
+        **({"minReadySeconds": spec.min_ready_seconds} if spec.min_ready_seconds else {}),
+    }
+    return _deployment(key, names.workload_name(key.name), owner, {names.ANNOTATION_INTENT: intent}, wish)
+
+
+def _deployment(
+    key: names.Key, name: str, owner: Mapping[str, Any], annotations: Mapping[str, str], wish: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A Deployment of the rollout's own, with `wish` for its spec."""
+    return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
-            "name": names.workload_name(key.name),
+            "name": name,
             "namespace": key.namespace,
             "labels": {names.LABEL_ROLLOUT: key.name, names.LABEL_MANAGED_BY: names.FIELD_MANAGER},
-            "annotations": {names.ANNOTATION_INTENT: intent},
+            "annotations": dict(annotations),
             "ownerReferences": [dict(owner)],
         },
-        "spec": {
-            "selector": {"matchLabels": selector_of(key.name, spec)},
-            "strategy": dict(strategy_of(spec)),
-            "template": pod_template(key.name, release),
-        },
+        "spec": dict(wish),
     }
-    if spec.replicas is not None:
-        body["spec"]["replicas"] = spec.replicas
-    if spec.min_ready_seconds:
-        body["spec"]["minReadySeconds"] = spec.min_ready_seconds
-    return body
 
 
 def canary(
@@ -94,29 +99,18 @@ def canary(
 
     They count as available when they have been ready for `ready_seconds`, like the workload's.
     """
-    mark = {names.LABEL_TRACK: names.CANARY}
-    metadata = template["metadata"]
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {
-            "name": names.canary_name(key.name),
-            "namespace": key.namespace,
-            "labels": {names.LABEL_ROLLOUT: key.name, names.LABEL_MANAGED_BY: names.FIELD_MANAGER, **mark},
-            "annotations": {
-                names.ANNOTATION_INTENT: apply.intent,
-                names.ANNOTATION_STEP: f"{apply.step}/{apply.replicas}",
-            },
-            "ownerReferences": [dict(owner)],
-        },
-        "spec": {
-            "replicas": apply.replicas,
-            "selector": {"matchLabels": {names.LABEL_ROLLOUT: key.name, **mark}},
-            "strategy": {"type": "Recreate"},
-            "template": {**template, "metadata": {**metadata, "labels": {**metadata["labels"], **mark}}},
-            **({"minReadySeconds": ready_seconds} if ready_seconds else {}),
-        },
+    mark, metadata = {names.LABEL_TRACK: names.CANARY}, template["metadata"]
+    wish = {
+        "replicas": apply.replicas,
+        "selector": {"matchLabels": {names.LABEL_ROLLOUT: key.name, **mark}},
+        "strategy": {"type": "Recreate"},
+        "template": {**template, "metadata": {**metadata, "labels": {**metadata["labels"], **mark}}},
+        **({"minReadySeconds": ready_seconds} if ready_seconds else {}),
     }
+    noted = {names.ANNOTATION_INTENT: apply.intent, names.ANNOTATION_STEP: f"{apply.step}/{apply.replicas}"}
+    body = _deployment(key, names.canary_name(key.name), owner, noted, wish)
+    body["metadata"]["labels"].update(mark)
+    return body
 
 
 def pod(key: names.Key, owner: Mapping[str, Any], release: Release, name: str | None) -> dict[str, Any]:

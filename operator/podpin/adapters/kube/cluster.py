@@ -357,16 +357,14 @@ class Cluster:
         takes each later change of the annotations for a change of the immutable data.
         """
         body = record_manifest(key.name, key.namespace, owner_reference(key.name, uid), release, record)
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        query = {**_AS_PODPIN, "force": "true"}
         raw = await self.api.request("PATCH", _record(key, release.id), query=query, body=body, kind=APPLY)
         self._mine(self._records, key).put(raw)
 
     async def judge(self, key: Key, record: Record) -> None:
         """Write a record's verdict."""
         body = {"metadata": {"annotations": annotations_of(record)}}
-        raw = await self.api.request(
-            "PATCH", _record(key, record.release), query={"fieldManager": names.FIELD_MANAGER}, body=body, kind=MERGE
-        )
+        raw = await self.api.request("PATCH", _record(key, record.release), query=_AS_PODPIN, body=body, kind=MERGE)
         self._mine(self._records, key).put(raw)
 
     async def apply(self, key: Key, manifest: Mapping[str, Any], uid: str | None) -> Workload:
@@ -399,7 +397,7 @@ class Cluster:
 
     async def _applied(self, key: Key, body: Mapping[str, Any]) -> Workload:
         place = Place(body["kind"], body["metadata"]["name"])
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
+        query = {**_AS_PODPIN, "force": "true"}
         raw = await self.api.request("PATCH", _workload(key, place), query=query, body=body, kind=APPLY)
         workload = self._mine(self._workloads[place.kind], key).put(raw)
         assert isinstance(workload, Workload)
@@ -430,7 +428,7 @@ class Cluster:
 
     async def rehearse(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """Ask whether a Pod would be taken, without making it; raises Invalid or Denied where it would not."""
-        query = {"fieldManager": names.FIELD_MANAGER, "dryRun": "All"}
+        query = {**_AS_PODPIN, "dryRun": "All"}
         await self.api.request("POST", _pods(key), query=query, body=manifest)
 
     async def create_pod(self, key: Key, uid: str, manifest: Mapping[str, Any]) -> bool:
@@ -440,7 +438,7 @@ class Cluster:
         """
         mirror = self._mine(self._pods, key)
         try:
-            raw = await self.api.request("POST", _pods(key), query={"fieldManager": names.FIELD_MANAGER}, body=manifest)
+            raw = await self.api.request("POST", _pods(key), query=_AS_PODPIN, body=manifest)
         except Conflict:
             raw = await self.api.request("GET", _pod(key, manifest["metadata"]["name"]))
             pod, rollout = pod_of(raw), names.rollout_of(raw["metadata"].get("labels") or {})
@@ -502,8 +500,7 @@ class Cluster:
             },
             "spec": {"containers": [{"name": container, "image": image} for container, image in action.images]},
         }
-        query = {"fieldManager": names.FIELD_MANAGER}
-        raw = await self.api.request("PATCH", path, query=query, body=body, kind=STRATEGIC)
+        raw = await self.api.request("PATCH", path, query=_AS_PODPIN, body=body, kind=STRATEGIC)
         self._mine(self._pods, key).put(raw)
 
     async def adopt_pod(self, key: Key, uid: str, name: str, pod_uid: str) -> None:
@@ -515,8 +512,7 @@ class Cluster:
         if rollout["metadata"]["uid"] != uid or rollout["metadata"].get("deletionTimestamp"):
             raise NotFound(f"ImageRollout {key} is going away.")
         body = {"metadata": {"uid": pod_uid, "ownerReferences": [owner_reference(key.name, uid)]}}
-        query = {"fieldManager": names.FIELD_MANAGER}
-        raw = await self.api.request("PATCH", _pod(key, name), query=query, body=body, kind=STRATEGIC)
+        raw = await self.api.request("PATCH", _pod(key, name), query=_AS_PODPIN, body=body, kind=STRATEGIC)
         self._mine(self._pods, key).put(raw)
 
     async def _keep_replicas(self, key: Key, uid: str) -> None:
@@ -559,9 +555,7 @@ class Cluster:
             {"op": "add", "path": "/status", "value": status},
         ]
         path = f"{_rollout(key)}/status"
-        return await self.api.request(
-            "PATCH", path, query={"fieldManager": names.FIELD_MANAGER}, body=body, kind=JSON_PATCH
-        )
+        return await self.api.request("PATCH", path, query=_AS_PODPIN, body=body, kind=JSON_PATCH)
 
     def announce(self, key: Key, uid: str, notice: Notice, now: datetime) -> None:
         """Post an event about an ImageRollout, beside the work: an event that gets lost changes nothing.
