@@ -77,6 +77,13 @@ async def stands(**changes: Any) -> tuple[World, Podpin]:
     return world, podpin
 
 
+async def noticed(world: World, podpin: Podpin, **configured: str) -> None:
+    """Somebody changes a ConfigMap or a Secret, as `World.configure` has it, and podpin looks the next time."""
+    world.configure(**configured)
+    later(world, INTERVAL)
+    await podpin.settle()
+
+
 async def own_stands() -> tuple[World, Podpin]:
     """The same with one Pod of podpin's own."""
     world = World()
@@ -173,9 +180,7 @@ async def test_settings_that_do_no_good_are_rolled_back_and_not_tried_again() ->
     later(world, 10 * INTERVAL)
     assert await podpin.settle() == []
     assert await Podpin(world).settle() == []
-    world.configure(mode="good")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="good")
     assert world.release == good
     assert podpin.ready == ("True", "RolledOut")
 
@@ -195,9 +200,7 @@ async def test_a_rollback_brings_back_the_settings_that_ran_though_they_moved_wi
 async def test_who_asks_to_go_back_gets_the_settings_that_ran_then() -> None:
     world, podpin = await stands()
     good = world.release
-    world.configure(mode="other")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="other")
     await come_up(world, podpin)
     back: dict[str, Any] = {"rollback-to": "previous"}
     world.apply(**back)
@@ -275,9 +278,7 @@ async def test_pods_of_podpins_own_have_the_settings_of_their_release() -> None:
         later(world, 11)
     await podpin.settle()
     assert podpin.ready == ("True", "RolledOut")
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     found = {raw["metadata"]["labels"][LABEL_RELEASE]: environment(raw, world) for raw in world.own.values()}
     assert sorted(str(one) for one in found.values()) == ["{'mode': 'bad'}", "{'mode': 'good'}"], "not in place"
     world.own_crash(next(release for release, one in found.items() if one == {"mode": "bad"}))
@@ -335,9 +336,7 @@ async def test_a_changed_spec_that_names_what_is_not_there_is_not_met() -> None:
 
 async def test_an_optional_object_that_comes_to_be_is_a_change_like_any_other() -> None:
     world, podpin = await stands()
-    world.configure(kind="Secret", name="login", password="cGFzcw==")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, kind="Secret", name="login", password="cGFzcw==")
     await come_up(world, podpin)
     assert runs_with(world) == {"mode": "good", "password": "cGFzcw=="}
     del world.configs["Secret", "login"]
@@ -415,9 +414,7 @@ async def test_a_release_that_fails_is_rolled_back_although_the_copies_of_the_ne
 ) -> None:
     world, podpin = await stands()
     good = world.release
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     bad = world.release
     world.configure(mode="fixed")
     world.fail["write_copy"] = error
@@ -437,9 +434,7 @@ async def test_a_release_that_fails_is_rolled_back_although_the_copies_of_the_ne
 async def test_a_deadline_ends_also_while_the_copies_of_the_next_release_are_refused() -> None:
     world, podpin = await stands()
     good = world.release
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     bad = world.release
     world.configure(mode="fixed")
     world.fail["write_copy"] = QUOTA
@@ -502,9 +497,7 @@ async def test_a_canary_that_fails_goes_although_the_copies_of_the_next_one_are_
 
 async def test_pods_that_fail_are_rolled_back_although_the_copies_of_the_next_release_are_refused() -> None:
     world, podpin = await own_stands()
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     world.configure(mode="fixed")
     world.fail["write_copy"] = QUOTA
     world.apply(reconcile="now")
@@ -620,9 +613,7 @@ async def test_what_could_not_be_read_is_read_again_soon() -> None:
 async def test_going_back_goes_on_where_podpin_died_in_it_and_the_original_is_missing_since() -> None:
     world, podpin = await stands()
     good = world.release
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     world.fail_to_start()
     world.crash_after = len(world.writes) + 1
     with pytest.raises(Crash):
@@ -725,9 +716,7 @@ async def test_going_back_to_a_release_whose_copy_is_gone_for_good_is_done_once_
     world, podpin = await stands()
     good = world.release
     del world.configs[copy_name(world, mode="good")]
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     world.fail_to_start()
     await podpin.settle()
     assert world.release == good
@@ -751,9 +740,7 @@ def runs_under(world: World) -> str:
 async def test_going_back_is_not_held_up_where_the_rights_are_gone(method: str) -> None:
     world, podpin = await stands()
     good = world.release
-    world.configure(mode="bad")
-    later(world, INTERVAL)
-    await podpin.settle()
+    await noticed(world, podpin, mode="bad")
     world.fail[method] = Denied("forbidden")
     world.fail_to_start()
     await Podpin(world).settle()
