@@ -1407,6 +1407,40 @@ async def test_the_configuration_of_a_release_that_was_gone_back_to_is_that_of_i
     assert world.asked["release"] == 1, "its template is read from its record, once"
 
 
+# --- going back from what serves
+
+ASKED_BACK: dict[str, Any] = {"rollback-to": "previous"}
+
+
+async def test_going_back_from_pods_that_serve_is_at_once_and_then_the_strategy_is_the_users_again() -> None:
+    world, podpin = await trying()
+    world.become_ready()
+    world.apply(None, **ASKED_BACK)
+    assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
+    assert surge_of(world) == "100%"
+    assert await Podpin(world).settle() == [], "nobody has changed it"
+    world.become_ready()
+    assert await podpin.settle() == [f"workload {A}", "status"]
+    assert surge_of(world) == "25%"
+    assert await podpin.settle() == []
+
+
+@pytest.mark.parametrize("refusal", [Denied("a policy"), Invalid("maxSurge")], ids=["by a policy", "as invalid"])
+async def test_going_back_is_gradual_where_at_once_is_refused(refusal: Exception) -> None:
+    world, podpin = await trying()
+    world.become_ready()
+    world.apply(None, **ASKED_BACK)
+    world.refused["apply 100%"] = refusal
+    assert await podpin.settle() == [f"verdict Rejected on {B}", f"workload {A}", "status"]
+    assert surge_of(world) == "25%"
+    assert await podpin.settle() == []
+
+
+def surge_of(world: World) -> Any:
+    """How many Pods beyond its replicas the Deployment may have."""
+    return (world.deployment or {})["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
+
+
 # --- other rollouts that it depends on
 
 

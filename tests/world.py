@@ -364,6 +364,9 @@ class World:
             part.update({"imagePullPolicy": "IfNotPresent", "terminationMessagePath": "/dev/termination-log"})
         defaults = {"progressDeadlineSeconds": 600, "revisionHistoryLimit": 10, "replicas": 1}
         spec = {**defaults, **(old["spec"] if old else {}), **wanted["spec"]}
+        surge = (spec["strategy"].get("rollingUpdate") or {}).get("maxSurge")
+        if f"apply {surge}" in self.refused:
+            raise self.refused[f"apply {surge}"]
         same = old is not None and old["spec"] == spec
         known: Json = old["metadata"] if old else {"uid": f"d{self._version}", "generation": 0}
         metadata = {**known, **wanted["metadata"], "uid": known["uid"]}

@@ -30,6 +30,7 @@ from podpin.core.decision import (
     EndPull,
     EvictPod,
     Judge,
+    Manner,
     Notice,
     PatchPod,
     PodAction,
@@ -47,6 +48,7 @@ from podpin.core.dependencies import awaited
 from podpin.core.drift import differs
 from podpin.core.health import bake_begins
 from podpin.core.keyring import Access
+from podpin.core.manner import in_manner
 from podpin.core.names import Key, Place
 from podpin.core.observation import Observation, Pod, Resolution, Resolved, Unresolved, Workload, workload_of
 from podpin.core.pinned_config import Copy
@@ -57,7 +59,7 @@ from podpin.core.policy.terms import SOURCE_DEGRADED, TOO_YOUNG, PassedOver, Ter
 from podpin.core.prepull import PRE_PULLING
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
 from podpin.core.release import STABLE, Record, Release, images_text, source_of
-from podpin.core.rollout import decide, is_held_still, wanted_release
+from podpin.core.rollout import applied_manner, decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
 from podpin.core.spec.checks import CheckSpec
@@ -566,8 +568,7 @@ class Reconciler:
         if release is None or live is None:
             return workload
         manifest = self._manifest(rollout, spec, workload, release, workload.intent or "")
-        if is_held_still(rollout, spec, workload, seen.records):
-            manifest["spec"]["paused"] = True
+        manifest = in_manner(manifest, applied_manner(rollout, spec, workload, seen.records))
         if differs(manifest, live):
             memory.rival = rival_of(live["metadata"].get("managedFields") or ())
             return replace(workload, drifted=True)
@@ -749,10 +750,19 @@ class Reconciler:
         return status
 
     async def _apply(self, rollout: Rollout, there: Workload | None, action: Apply, release: Release) -> Workload:
+        try:
+            return await self._apply_as(rollout, there, action, release)
+        except (Denied, WorkloadRefused) as error:
+            if action.manner is not Manner.AT_ONCE:
+                raise
+            # Some policy, perhaps, of how much may be surged; if it is of something else, it tells so once more.
+            log.info("%s: the way back is gradual, for at once it is refused: %s", rollout.key, error)
+            return await self._apply_as(rollout, there, replace(action, manner=Manner.USUAL), release)
+
+    async def _apply_as(self, rollout: Rollout, there: Workload | None, action: Apply, release: Release) -> Workload:
         assert isinstance(rollout.spec, Spec)
-        manifest = self._manifest(rollout, rollout.spec, there, release, action.intent)
-        if action.paused:
-            manifest["spec"]["paused"] = True
+        manifest = self._manifest(rollout, rollout.spec, there, release, action.mark)
+        manifest = in_manner(manifest, action.manner)
         try:
             if rollout.spec.target_ref is not None:
                 assert action.uid is not None, "only a workload that is there is given images"
@@ -760,7 +770,7 @@ class Reconciler:
             else:
                 applied = await self._cluster.apply(rollout.key, manifest, action.uid)
         except Invalid as error:
-            raise WorkloadRefused(action.intent, str(error)) from error
+            raise WorkloadRefused(action.mark, str(error)) from error
         self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
         log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
         return applied

@@ -9,7 +9,7 @@ import pytest
 from tests.builders import at, container, pod, pods, record, release_id, rollout, run, seen, spec, waiting, workload
 from tests.decisions import ready_of, told
 
-from podpin.core.decision import Apply, Requests, Rollout
+from podpin.core.decision import Apply, Manner, Requests, Rollout
 from podpin.core.observation import Observation
 from podpin.core.rollout import decide
 from podpin.core.spec import Problem, Spec, problem_of
@@ -159,11 +159,11 @@ def candidate() -> Status:
 def still(**changes: Any) -> Observation:
     """The trial with its Deployment as podpin has paused it."""
     world = {**TRYING, **changes}
-    return seen("b", **{**world, "workload": replace(world["workload"], paused=True, intent=pausing().intent)})
+    return seen("b", **{**world, "workload": replace(world["workload"], paused=True, intent=pausing().mark)})
 
 
 def test_a_paused_deployment_is_left_alone_while_the_pause_lasts() -> None:
-    assert pausing().paused
+    assert pausing().manner is Manner.PAUSED
     assert decide(paused(status=candidate()), still(), at(20)).actions == ()
 
 
@@ -174,7 +174,7 @@ def test_the_clock_stands_still_while_paused_and_goes_on_afterwards() -> None:
     resumed = decide(rollout(status=began), still(), at(5001))
     (apply,) = resumed.actions
     assert isinstance(apply, Apply)
-    assert not apply.paused
+    assert apply.manner is Manner.USUAL
     assert ready_of(resumed.status) == "Unknown Progressing"
     assert resumed.status.candidate is not None
     assert resumed.status.candidate.paused_since is None
@@ -183,7 +183,7 @@ def test_the_clock_stands_still_while_paused_and_goes_on_afterwards() -> None:
 def test_a_candidate_that_fails_by_its_own_fault_is_taken_back_though_its_deployment_is_paused() -> None:
     decision = decide(paused(status=candidate()), still(pods=FAILING["pods"]), at(20))
     assert [told(action) for action in decision.actions] == ["reject b", "apply a"]
-    assert not any(one.paused for one in decision.actions if isinstance(one, Apply))
+    assert [one.manner for one in decision.actions if isinstance(one, Apply)] == [Manner.USUAL]
 
 
 def test_a_deployment_that_somebody_else_has_paused_is_still_told_of() -> None:

@@ -333,6 +333,13 @@ def two_hundred_are_asked_to_go_back(stage: Stage, kind: str) -> None:
     stage.annotate("rollback-to", "previous")
     stage.until_says("RolledBack", "RollbackRequested", timeout=240)
     until_ready(stage, 200, "1.0.0", timeout=240)
+    assert kind == "Pods" or {"25%", "100%"} == {surge_of(body) for body in since(stage, "deployments", 0)}
+    stage.until(lambda: kind == "Pods" or surge_of(stage.deployment()) == "25%", "the user's own strategy again")
+
+
+def surge_of(deployment: Json) -> str:
+    """How many Pods more than wanted there may be."""
+    return str(deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"])
 
 
 LONG = {"bakeTime": "20s"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from podpin.core.names import PAUSE
+from podpin.core.names import LABEL_RELEASE, PAUSE
 from tests.simulation.cluster import DEADLINE, PaperCluster
 
 Story = Callable[[PaperCluster], None]
@@ -115,6 +115,15 @@ def somebody_sets_an_image_by_hand(cluster: PaperCluster) -> None:
     pushed("b")(cluster)
     cluster.set_image("d")
     cluster.run(5)
+
+
+def a_person_goes_back(cluster: PaperCluster) -> None:
+    old = {pod.labels[LABEL_RELEASE] for pod in cluster.nodes.pods.values() if pod.active}
+    pushed("b", 80)(cluster)
+    cluster.ask("rollback-to", "previous")
+    cluster.run(2)
+    back = [pod for pod in cluster.nodes.pods.values() if pod.active and pod.labels[LABEL_RELEASE] in old]
+    assert cluster.lives > 1 or len(back) == 20, "all at once"
 
 
 def nobody_is_wanted_for_an_hour(cluster: PaperCluster) -> None:
@@ -314,6 +323,7 @@ ROWS = [
     Row("the registry is down while a release is pulled first", the_registry_goes_while_a_release_is_pulled_first, "b", "RolledOut", 14, FIRST),
     Row("a node is lost while a release is pulled first", a_node_is_lost_while_a_release_is_pulled_first, "b", "RolledOut", 10, FIRST),
     Row("the quota lets one node pull first", there_is_no_quota_to_pull_first, "b", "RolledOut", 8, FIRST),
+    Row("a person asks 20 that serve to go back", a_person_goes_back, "a", "RolledBack", 12, {"replicas": 20, "room": 40}, changes=2),
     Row("a release that falls ill after it was proven", a_pod_falls_ill_later, "6", "Degraded", 8),
 ]  # fmt: skip
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal
 
 from podpin.core.names import Key
 from podpin.core.pinned_config import Copy
-from podpin.core.release import Record, Release
+from podpin.core.release import Record, Release, digest_of
 from podpin.core.spec import Problem, Spec
 from podpin.core.status import Status
 
@@ -58,6 +59,22 @@ class Judge:
     record: Record
 
 
+class Manner(StrEnum):
+    """How the controller of the rollout's own Deployment is to go about it; the rules are in `core.manner`."""
+
+    USUAL = "usual"
+    """As spec.workload.strategy says."""
+    PAUSED = "paused"
+    """It stands still, for the rollout is paused in mid-trial."""
+    AT_ONCE = "atOnce"
+    """It makes all Pods of the release at once, whatever maxSurge says; the others go as these become ready."""
+
+
+def marked(intent: str, manner: Manner) -> str:
+    """The intent of the same workload in another manner."""
+    return intent if manner is Manner.USUAL else digest_of({"v": 1, manner.value: intent})
+
+
 @dataclass(frozen=True, slots=True)
 class Apply:
     """Make the workload run a release. `release` is None where its template is to be read from the record."""
@@ -67,8 +84,12 @@ class Apply:
     intent: str
     uid: str | None
     """The uid of the workload that is seen there, or None where there is none."""
-    paused: bool = False
-    """Its controller is to stand still."""
+    manner: Manner = Manner.USUAL
+
+    @property
+    def mark(self) -> str:
+        """The intent in this manner, as it is to stand on the workload."""
+        return marked(self.intent, self.manner)
 
 
 @dataclass(frozen=True, slots=True)

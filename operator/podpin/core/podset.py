@@ -31,7 +31,7 @@ from podpin.core.observation import Observation, Pod, Workload
 from podpin.core.release import Record, Release, digest_of
 from podpin.core.spec import Spec
 from podpin.core.transitions import State, World, state_of
-from podpin.core.workload import intent_of, strategy_of
+from podpin.core.workload import amount_of, intent_of, strategy_of
 
 KIND: Final = "Pods"
 FORGOTTEN: Final = timedelta(minutes=10)
@@ -79,18 +79,11 @@ def terms_of(spec: Spec) -> Terms:
     if strategy.get("type") == "Recreate":
         return Terms(replicas, 0, replicas, recreate=True, ready_for=ready_for)
     rolling = strategy["rollingUpdate"]
-    surge = _amount(rolling["maxSurge"], replicas, up=True)
-    unavailable = min(replicas, _amount(rolling["maxUnavailable"], replicas, up=False))
+    surge = amount_of(rolling["maxSurge"], replicas, up=True)
+    unavailable = min(replicas, amount_of(rolling["maxUnavailable"], replicas, up=False))
     if surge == 0 and unavailable == 0:
         unavailable = 1  # a percentage that comes to nothing: otherwise no Pod could ever be replaced
     return Terms(replicas, surge, unavailable, recreate=False, ready_for=ready_for)
-
-
-def _amount(value: int | str, of: int, *, up: bool) -> int:
-    if isinstance(value, int):
-        return value
-    percent = int(value.removesuffix("%"))
-    return -(-of * percent // 100) if up else of * percent // 100
 
 
 def running_of(records: Iterable[Record]) -> Record | None:

@@ -22,6 +22,7 @@ from podpin.core.decision import (
     ApplyCanary,
     Decision,
     Judge,
+    Manner,
     Notice,
     Prune,
     RemoveCanary,
@@ -30,10 +31,12 @@ from podpin.core.decision import (
     Rollout,
     Unstick,
     Write,
+    marked,
 )
 from podpin.core.drift import unaltered
 from podpin.core.gates import PAUSED, Asking, Hold, hold_of, paused_by
 from podpin.core.health import Blocked, Failing, Health, Healthy, Idle, Terms, assess, progress_at
+from podpin.core.manner import manner_of, way_back
 from podpin.core.observation import Observation, Pod, Resolved, Workload
 from podpin.core.pinned_config import Contents, Copy
 from podpin.core.readiness import Settled
@@ -43,7 +46,6 @@ from podpin.core.release import (
     Images,
     Record,
     Release,
-    digest_of,
     images_text,
     release_of,
     source_of,
@@ -144,7 +146,10 @@ def decide(rollout: Rollout, seen: Observation, now: datetime) -> Decision:
         message = f"Somebody changed the image of Pod {', '.join(again.altered)}; it is replaced"
         world = world.say(Notice("Warning", "DriftCorrected", message))
     actions = tuple(
-        one for one in wished if not (isinstance(one, Apply | ApplyCanary) and one.intent in _refused(refusal))
+        one
+        for one in wished
+        if not (isinstance(one, Apply) and one.mark in _refused(refusal))
+        and not (isinstance(one, ApplyCanary) and one.intent in _refused(refusal))
     )
     mends = workload is not None and workload.drifted and any(isinstance(one, Apply) for one in actions)
     if mends and workload is not None and workload.contest is None:
@@ -296,20 +301,16 @@ def _unpaused(rollout: Rollout, trial: Observation, world: World) -> Observation
     if workload is None or not workload.paused or world.canary is not None:
         return trial
     assert isinstance(rollout.spec, Spec)
-    own = is_held_still(rollout, rollout.spec, workload, world.records.values())
+    own = applied_manner(rollout, rollout.spec, workload, world.records.values()) is Manner.PAUSED
     return replace(trial, workload=replace(workload, paused=False)) if own else trial
 
 
-def is_held_still(rollout: Rollout, spec: Spec, workload: Workload, records: Iterable[Record]) -> bool:
-    """Whether podpin itself has applied the workload paused, because the rollout is."""
+def applied_manner(rollout: Rollout, spec: Spec, workload: Workload, records: Iterable[Record]) -> Manner:
+    """The manner in which podpin has applied the workload that is seen."""
     record = next((record for record in records if record.release == workload.release), None)
-    plain = _intent_of(rollout, spec, record) if record is not None else workload.intent
-    return plain != workload.intent and workload.intent == _pausing(spec, plain or "")
-
-
-def _pausing(spec: Spec, intent: str) -> str:
-    """The intent of the same workload while it stands still."""
-    return digest_of({"v": 1, "paused": intent}) if spec.kind == "Deployment" and spec.own is not None else intent
+    if record is None or spec.kind != "Deployment" or spec.own is None:
+        return Manner.USUAL
+    return manner_of(workload, _intent_of(rollout, spec, record))
 
 
 def _has_room(seen: Observation) -> bool:
@@ -607,26 +608,33 @@ def _actions(
     running = world.record(world.running)
     actions.extend(pods.actions)
     if running is not None and not spec.suspend and spec.kind != podset.KIND:
-        intent = plain = _intent_of(rollout, spec, running)
-        if rollout.paused is not None and state_of(world) is State.TRYING:
-            intent = _pausing(spec, plain)
-        workload = seen.workload
+        intent, workload = _intent_of(rollout, spec, running), seen.workload
+        manner = _manner(rollout, spec, seen, world, running, intent)
         if (
             workload is None
-            or (workload.release, workload.intent) != (running.release, intent)
+            or (workload.release, workload.intent) != (running.release, marked(intent, manner))
             or (workload.drifted and (workload.contest is None or world.now >= workload.contest.correct_from))
             or (spec.target_ref is not None and workload.rollout != rollout.key.name)
         ):
             wanted = world.wanted if world.wanted is not None and world.wanted.id == running.release else None
             whole = replace(wanted, images=running.images, retried=running.retried) if wanted else None
             uid = workload.uid if workload else None
-            actions.append(Apply(running.release, whole, intent, uid, paused=intent != plain))
+            actions.append(Apply(running.release, whole, intent, uid, manner))
     if not spec.suspend:
         actions.extend(_canary_actions(spec, seen, world))
     if not spec.suspend and (gone := _gone(seen, before, world)):
         actions.append(Restore(gone))
     actions.extend(_prunings(world))
     return tuple(actions), pods
+
+
+def _manner(rollout: Rollout, spec: Spec, seen: Observation, world: World, running: Record, intent: str) -> Manner:
+    if spec.kind != "Deployment" or spec.own is None:
+        return Manner.USUAL
+    if rollout.paused is not None and state_of(world) is State.TRYING:
+        return Manner.PAUSED
+    left = world.record(seen.workload.release) if seen.workload else None
+    return way_back(spec.own, seen, intent, goes=running.is_stable and left is not None and left.is_rejected)
 
 
 def _canary_actions(spec: Spec, seen: Observation, world: World) -> Iterator[Action]:

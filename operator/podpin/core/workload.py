@@ -47,6 +47,14 @@ def strategy_of(spec: WorkloadSpec) -> Mapping[str, Any]:
     return {"type": "RollingUpdate", "rollingUpdate": rolling}
 
 
+def amount_of(value: int | str, of: int, *, up: bool) -> int:
+    """How many Pods a number or a percentage of them is, as in maxSurge (rounded up) and maxUnavailable (down)."""
+    if isinstance(value, int):
+        return value
+    percent = int(value.removesuffix("%"))
+    return -(-of * percent // 100) if up else of * percent // 100
+
+
 def selector_of(rollout: str, spec: WorkloadSpec | None) -> dict[str, str]:
     """The labels by which the workload finds its Pods: podpin's own, so that the template's may change freely.
 
