@@ -7,6 +7,8 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 CRD := crds/imagerollouts.podpin.dev.yaml
+# Helm reads no file from outside of a chart.
+CHART_CRD := charts/podpin/files/imagerollouts.podpin.dev.yaml
 # CLUSTER=local (the default) | kind | current: which Kubernetes the tests and the demo use.
 export CLUSTER ?= local
 
@@ -38,6 +40,7 @@ check: $(READY) ## formatting, lint, types, layers, and that what is generated i
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	@$(RUN)/python -m podpin.crd | diff -u $(CRD) - || { echo "$(CRD) is not what the models say: run make crds" >&2; exit 1; }
+	@cmp $(CRD) $(CHART_CRD) || { echo "$(CHART_CRD) is not $(CRD): run make crds" >&2; exit 1; }
 	@$(RUN)/python -m podpin.diagram | diff -u docs/states.md - || { echo "docs/states.md is not what the table says: run make diagram" >&2; exit 1; }
 
 test: test-unit test-cluster ## all tests, from nothing
@@ -51,7 +54,8 @@ test-cluster: binaries ## the tests on a real cluster
 	  { echo "once more, only what has failed:"; $(RUN)/pytest -m cluster --last-failed --last-failed-no-failures none; }
 
 binaries: $(READY)
-	@[ "$(CLUSTER)" != local ] || { $(RUN)/python -m tests.cluster build --kwok && $(RUN)/python -m tests.registry.servers; }
+	@[ "$(CLUSTER)" != local ] || { $(RUN)/python -m tests.cluster build --kwok && $(RUN)/python -m tests.registry.servers && \
+	  $(RUN)/python -m tests.charts.programs; }
 
 bench: $(READY) ## what podpin costs and how fast it is, beside its budgets and peers (ARGS="--only latency --json FILE")
 	$(RUN)/python -m tests.bench $(ARGS)
@@ -63,8 +67,9 @@ fuzz: $(READY) ## what strangers write and podpin reads, fuzzed (SECONDS=60 for 
 simulate: $(READY) ## podpin in a cluster made of paper, in other weather each time (STEPS=1000000 ARGS="--seed 7")
 	$(RUN)/python -m tests.simulation --steps $(or $(STEPS),1000000) $(ARGS)
 
-crds: $(READY) ## write crds/ from the models
+crds: $(READY) ## write crds/, and the chart's copy, from the models
 	$(RUN)/python -m podpin.crd > $(CRD)
+	cp $(CRD) $(CHART_CRD)
 
 diagram: $(READY) ## write docs/states.md from the table of transitions
 	$(RUN)/python -m podpin.diagram > docs/states.md
@@ -76,6 +81,10 @@ IMAGE ?= podpin:0.1.0
 image: ## podpin's image, by Docker, Podman or Buildah (IMAGE=registry.example.com/podpin:0.1.0)
 	@test -n "$(ENGINE)" || { echo "building an image needs Docker, Podman or Buildah" >&2; exit 1; }
 	$(ENGINE) build --file Containerfile --tag $(IMAGE) $(ARGS) .
+
+.PHONY: bundle
+bundle: $(READY) ## podpin's bundle for OLM, in bundle/ (IMAGE=registry.example.com/podpin@sha256:…)
+	$(RUN)/python -m tests.charts.bundle $(IMAGE) bundle
 
 run: $(READY) ## podpin on this machine, against the current kubeconfig (ARGS="--namespace shop")
 	$(RUN)/podpin run $(ARGS)

@@ -12,6 +12,7 @@ from podpin import __version__
 from podpin.settings import parse_settings
 
 FOLDERS = ("", "namespaced")
+COMPONENTS = ("guard", "hooks", "network-policy")
 
 
 def loaded(path: str) -> list[dict[str, Any]]:
@@ -29,9 +30,10 @@ def test_every_file_is_part_of_an_installation_or_an_example() -> None:
     for folder in ("", "base/", "namespaced/"):
         (content,) = loaded(f"{folder}kustomization.yaml")
         named |= {folder + resource for resource in content["resources"] if resource.endswith(".yaml")}
-    (component,) = loaded("hooks/kustomization.yaml")
-    parts = [*component["resources"], *(patch["path"] for patch in component["patches"])]
-    named |= {f"hooks/{file}" for file in ("kustomization.yaml", *parts)}
+    for folder in COMPONENTS:
+        (component,) = loaded(f"{folder}/kustomization.yaml")
+        parts = [*component["resources"], *(patch["path"] for patch in component.get("patches", ()))]
+        named |= {f"{folder}/{file}" for file in ("kustomization.yaml", *parts)}
     assert {file for file in files if not file.startswith("examples/")} == named
 
 
@@ -136,6 +138,29 @@ def test_the_component_for_webhooks_fits_the_deployment_and_what_podpin_understa
 def test_webhooks_are_off_unless_the_component_is_taken() -> None:
     assert not [folder for folder in FOLDERS if "components" in loaded(f"{folder}/kustomization.yaml".lstrip("/"))[0]]
     assert "HOOK" not in (MANIFESTS / "base/deployment.yaml").read_text()
+
+
+def test_the_network_policy_is_podpins_and_lets_in_to_its_ports_alone() -> None:
+    (policy,), base = loaded("network-policy/network-policy.yaml"), deployment()
+    assert policy["metadata"]["namespace"] == base["metadata"]["namespace"]
+    selected = policy["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= base["spec"]["template"]["metadata"]["labels"].items()
+    assert set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+    containers = [one["spec"]["template"]["spec"]["containers"][0] for one in (base, *loaded("hooks/deployment.yaml"))]
+    there = {port["name"] for container in containers for port in container["ports"]}
+    assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == there
+    out = {(port["protocol"], port["port"]) for rule in policy["spec"]["egress"] for port in rule["ports"]}
+    assert out == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+
+
+def test_nobody_deletes_the_definition_by_the_way() -> None:
+    """With it would go every ImageRollout, and then what those run."""
+    (definition,) = yaml.safe_load_all(CRD.read_text())
+    assert definition["metadata"]["annotations"] == {
+        "helm.sh/resource-policy": "keep",
+        "kustomize.toolkit.fluxcd.io/prune": "disabled",
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    }
 
 
 def test_only_one_podpin_runs_at_a_time_and_as_nobody() -> None:
