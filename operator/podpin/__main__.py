@@ -1,4 +1,4 @@
-"""The one program: `podpin run` and `podpin choose`, also as `python -m podpin`."""
+"""The one program: `podpin`, `kubectl podpin` and `python -m podpin`; `podpin run` is the operator."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import sys
 
 from podpin import logs
 from podpin.adapters.kube import slim
+from podpin.cli import commands
+from podpin.cli.commands import COMMANDS, program
 from podpin.errors import PodpinError
 from podpin.settings import parse_settings
+
+CHOOSE = "try a policy from a terminal, without a cluster"
 
 
 def main() -> None:
@@ -18,7 +22,11 @@ def main() -> None:
         from podpin import choose  # only now: `run` needs nothing of it
 
         sys.exit(choose.main(sys.argv[2:]))
-    settings = parse_settings(sys.argv[1:])
+    called = program(sys.argv[0])
+    if sys.argv[1:] and sys.argv[1] in COMMANDS:
+        sys.exit(commands.main(sys.argv[1], sys.argv[2:], called))
+    others = {name: command.help for name, command in COMMANDS.items()} | {"choose": CHOOSE}
+    settings = parse_settings(sys.argv[1:], called=called, others=others)
     logs.set_up(settings.log_format, settings.log_level)
     slim.spare()
     from podpin.serve import serve  # only now, for kopf imports the whole Kubernetes client where it finds it

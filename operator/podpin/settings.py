@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn, TypeVar
 
 from podpin import __version__
@@ -77,13 +78,20 @@ class Settings:
     workers: int = 16
 
 
-def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+def parse_settings(
+    arguments: Sequence[str],
+    environment: Mapping[str, str] = os.environ,
+    *,
+    called: str = "podpin",
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> Settings:
     """The settings from the command line and the environment.
 
+    `others` are the commands besides `run`, each with what it is for, to be listed.
     Exits, as argparse does, on what it does not understand.
     """
     parser = argparse.ArgumentParser(
-        prog="podpin", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=called, description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--version", action="version", version=f"podpin {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -95,8 +103,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    # For the list of commands; __main__ hands its arguments over without coming here.
-    commands.add_parser("choose", help="try a policy from a terminal, without a cluster", add_help=False)
+    # For the list of commands; __main__ hands their arguments over without coming here.
+    for name, purpose in others.items():
+        commands.add_parser(name, help=purpose, add_help=False)
 
     def option(flag: str, what: str, metavar: str, read: Callable[[str], object] = str, default: object = None) -> None:
         variable = _variable(flag)

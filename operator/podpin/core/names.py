@@ -24,6 +24,9 @@ FIELD_MANAGER_SCALE: Final = "podpin-scale"
 FIELD_MANAGER_LEFT: Final = "podpin-left"
 """Who owns the image of an adopted workload's container from when it is taken out of spec.images."""
 
+FIELD_MANAGER_PEOPLE: Final = "kubectl-podpin"
+"""Who owns the annotations by which people ask for something on the command line."""
+
 LABEL_ROLLOUT: Final = f"{GROUP}/rollout"
 """On every child and every Pod: the ImageRollout's name. It is the whole selector unless the user adds labels to it."""
 LABEL_PULLS: Final = f"{GROUP}/pulls-for"

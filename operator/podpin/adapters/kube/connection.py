@@ -19,6 +19,9 @@ from podpin.errors import Invalid
 CONNECTIONS = 32
 """How many requests to the API server may be under way at once, unless somebody says."""
 
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_USUAL_NAMESPACE = "default"
+
 
 async def load(kubeconfig: str | None, context: str | None, connections: int = CONNECTIONS) -> Configuration:
     """The configuration of the cluster to work on.
@@ -29,14 +32,13 @@ async def load(kubeconfig: str | None, context: str | None, connections: int = C
     Raises Invalid when there is none.
     """
     configuration = Configuration()
-    path = kubeconfig or os.environ.get("KUBECONFIG")
+    path = _path_of(kubeconfig, context)
     try:
-        if path is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        if path is None:
             config.load_incluster_config(client_configuration=configuration)
         else:
-            where = path or str(Path.home() / ".kube" / "config")
             await config.load_kube_config(
-                config_file=where, context=context, client_configuration=configuration, persist_config=False
+                config_file=path, context=context, client_configuration=configuration, persist_config=False
             )
     except (config.ConfigException, OSError) as error:
         raise Invalid(
@@ -50,6 +52,30 @@ async def load(kubeconfig: str | None, context: str | None, connections: int = C
     if configuration.proxy is None:
         configuration.proxy = _proxy_for(str(configuration.host))
     return configuration
+
+
+def namespace_of(kubeconfig: str | None, context: str | None) -> str:
+    """The namespace to work in where nobody says: that of the same context or Pod as `load` finds, else `default`.
+
+    Raises Invalid as `load` does.
+    """
+    path = _path_of(kubeconfig, context)
+    try:
+        if path is None:
+            return _POD_NAMESPACE.read_text().strip() or _USUAL_NAMESPACE
+        contexts, current = config.list_kube_config_contexts(config_file=path)
+    except (config.ConfigException, OSError) as error:
+        raise Invalid(f"No cluster to work on: {error}. Set KUBECONFIG, or give --context.") from error
+    chosen = next((one for one in contexts if one["name"] == context), None) if context else current
+    return str((chosen or {}).get("context", {}).get("namespace") or _USUAL_NAMESPACE)
+
+
+def _path_of(kubeconfig: str | None, context: str | None) -> str | None:
+    """The kubeconfig's path, or None where the Pod's own account is meant."""
+    path = kubeconfig or os.environ.get("KUBECONFIG")
+    if path is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        return None
+    return path or str(Path.home() / ".kube" / "config")
 
 
 def _proxy_for(server: str) -> str | None:

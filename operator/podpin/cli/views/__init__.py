@@ -1,0 +1,1 @@
+"""What the command line shows: pure functions from what the cluster has to words, rows and trees."""
