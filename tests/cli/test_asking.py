@@ -9,13 +9,15 @@ from collections.abc import Callable
 import pytest
 import yaml
 from tests.adapters.kube.scripted import ApiServer, Reply, failure, page
-from tests.cli.objects import deployment, pod, rollout
+from tests.cli.objects import deployment, entry, pinned, pod, rejected, rollout, waiting
 
 from podpin.cli.commands import main
 
 ROLLOUTS = "/apis/podpin.dev/v1alpha1/namespaces/shop/imagerollouts"
 PODS = "/api/v1/namespaces/shop/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/shop/deployments"
+RECORDS = "/apis/apps/v1/namespaces/shop/controllerrevisions"
+EVENTS = "/api/v1/namespaces/shop/events"
 FORBIDDEN = 'pods is forbidden: User "anna" cannot list resource "pods"'
 
 Run = Callable[..., "asyncio.Future[tuple[int, str, str]]"]
@@ -130,3 +132,132 @@ async def test_status_gives_up_when_the_time_is_over(server: ApiServer, run: Run
     server.on("GET", ROLLOUTS, page(begun, version=1))
     status, out, _ = await run("status", "web", "--wait", "--timeout", "200ms")
     assert (status, out.splitlines()[-1]) == (4, "It was not decided within 200ms.")
+
+
+async def test_a_request_is_one_annotation_under_a_name_of_its_own(server: ApiServer, run: Run) -> None:
+    raw = rollout("AwaitingApproval", waiting=waiting())
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=raw))
+    server.on("PATCH", f"{ROLLOUTS}/web", Reply(body=raw))
+    assert await run("approve", "web") == (0, "Approved: release bbbb (web:1.1.0@bbbbbbbbbbbb) may begin.\n", "")
+    assert server.last.body == {"metadata": {"annotations": {"podpin.dev/approve": "bbbb"}}}
+    assert server.last.query == {"fieldManager": "kubectl-podpin"}
+    assert server.last.headers["Content-Type"] == "application/merge-patch+json"
+
+
+async def test_a_request_that_makes_no_sense_is_not_written(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=rollout()))
+    said = "podpin approve: Nothing to approve: no release of web waits.\n"
+    assert await run("approve", "web") == (1, "", said)
+    assert [asked.method for asked in server.asked] == ["GET"]
+
+
+async def test_what_may_not_be_written_is_said_in_the_api_servers_words(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=rollout()))
+    server.on("PATCH", f"{ROLLOUTS}/web", failure(403, 'anna cannot patch resource "imagerollouts"'))
+    assert await run("pause", "web") == (1, "", 'podpin pause: anna cannot patch resource "imagerollouts"\n')
+
+
+BACK = "podpin.dev/rollback-to"
+GONE_BACK = rollout(
+    "RolledBack",
+    history=[entry("Stable", "1.0.0", "a", 60), entry("Stable", "0.9.0", "c", 40)],
+    annotations={BACK: "previous"},
+    requests={"rollbackTo": "previous"},
+)
+
+
+async def test_the_same_rollback_once_more_waits_until_podpin_has_seen_the_first_one_gone(
+    server: ApiServer, run: Run
+) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=GONE_BACK))
+    server.on("GET", ROLLOUTS, page(GONE_BACK, version=1))
+    server.on("GET", RECORDS, failure(403, "no"))
+    server.on("PATCH", f"{ROLLOUTS}/web", Reply(body=GONE_BACK))
+    running = run("rollback", "web")
+    stream = await server.watch()
+    assert [asked.body for asked in server.asked if asked.method == "PATCH"] == [
+        {"metadata": {"annotations": {BACK: None}}}
+    ]
+    noticed = rollout(requests={}, metadata={"resourceVersion": "2"})
+    stream.send("MODIFIED", noticed)
+    status, out, _ = await running
+    assert status == 0
+    assert out.startswith("Asked podpin to take web back to release cccc (web:0.9.0@cccccccccccc)")
+    assert server.last.body == {"metadata": {"annotations": {BACK: "previous"}}}
+
+
+async def test_where_podpin_does_not_notice_it_is_asked_whether_it_runs(
+    server: ApiServer, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("podpin.cli.requests.NOTICE_SECONDS", 0.1)
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=GONE_BACK))
+    server.on("GET", ROLLOUTS, page(GONE_BACK, version=1))
+    server.on("GET", RECORDS, failure(403, "no"))
+    server.on("PATCH", f"{ROLLOUTS}/web", Reply(body=GONE_BACK))
+    status, out, err = await run("rollback", "web")
+    assert (status, out) == (1, "")
+    assert "podpin has not noticed" in err
+    assert sum(asked.method == "PATCH" for asked in server.asked) == 1
+
+
+FAILED = rollout("RolledBack", rejected=[rejected()], history=[entry("Rejected", "1.1.0", "b", 3000)])
+
+
+def on_record(tag: str, letter: str, port: int) -> dict[str, object]:
+    images = {one["container"]: one["image"] for one in pinned(tag, letter)}
+    labels = {"podpin.dev/release": letter * 4, "podpin.dev/rollout": "web"}
+    return {
+        "metadata": {
+            "name": f"web-{letter * 4}",
+            "labels": labels,
+            "annotations": {"podpin.dev/images": json.dumps(images)},
+        },
+        "data": {"images": images, "template": {"spec": {"containers": [{"name": "app", "port": port}]}}},
+    }
+
+
+async def test_diff_compares_what_runs_with_what_failed(server: ApiServer, run: Run) -> None:
+    old, new = on_record("1.0.0", "a", 80), on_record("1.1.0", "b", 81)
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=FAILED))
+    server.on("GET", RECORDS, page(old, new, version=1))
+    server.on("GET", f"{RECORDS}/web-aaaa", Reply(body=old))
+    server.on("GET", f"{RECORDS}/web-bbbb", Reply(body=new))
+    status, out, err = await run("diff", "web")
+    assert (status, err) == (0, "")
+    assert {"--- release aaaa", "+++ release bbbb", "-      port: 80", "+      port: 81"} <= {
+        line.rstrip() for line in out.splitlines()
+    }
+
+
+async def test_diff_without_the_right_to_read_records_compares_images_and_says_so(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=FAILED))
+    server.on("GET", RECORDS, failure(403, "anna cannot list controllerrevisions"))
+    server.on("GET", f"{RECORDS}/web-aaaa", failure(403, "anna cannot get controllerrevisions"))
+    status, out, err = await run("diff", "web", "stable", "1.1.0")
+    assert status == 0
+    assert "+    image: registry.example.com/shop/web:1.1.0" in out
+    assert err == "You may not read the records, so only images are compared: anna cannot get controllerrevisions\n"
+
+
+async def test_diff_of_nothing_says_what_it_needs(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=rollout()))
+    server.on("GET", RECORDS, page(version=1))
+    said = "podpin diff: Nothing to compare: nothing of web is tried, waits or was rejected; name two releases.\n"
+    assert await run("diff", "web") == (1, "", said)
+
+
+async def test_history_as_json_is_that_of_status(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=FAILED))
+    status, out, _ = await run("history", "web", "-o", "json")
+    assert (status, json.loads(out)) == (0, FAILED["status"]["history"])
+
+
+async def test_why_asks_for_the_events_of_the_rollout_alone(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=FAILED))
+    server.on("GET", PODS, page(version=1))
+    server.on("GET", EVENTS, page(version=1))
+    status, out, _ = await run("why", "web")
+    assert status == 0
+    assert "\nFailed\n  release bbbb (web:1.1.0@bbbbbbbbbbbb), " in out
+    asked = next(one for one in server.asked if one.path == EVENTS)
+    assert asked.query["fieldSelector"] == "involvedObject.kind=ImageRollout,involvedObject.name=web"

@@ -23,6 +23,11 @@ def test_each_command_has_its_arguments_and_says_what_it_is_for(name: str) -> No
     assert "usage: podpin" in parser.format_help()
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_in_the_docs(name: str) -> None:
+    assert f"podpin {name}" in (SOURCE.parent / "docs" / "cli.md").read_text()
+
+
 def test_a_plugin_of_kubectl_goes_by_kubectls_name() -> None:
     assert program("/usr/bin/kubectl-podpin") == "kubectl podpin"
     assert program("/usr/lib/python3/podpin/__main__.py") == "podpin"

@@ -32,6 +32,18 @@ FINAL, OPEN = True, False
         pytest.param(rollout("Suspended"), Result.NOT_YET, OPEN, id="it is suspended"),
         pytest.param(rollout("Degraded", "False"), Result.NOT_YET, OPEN, id="Pods are missing, and may come back"),
         pytest.param(rollout("RegistryDenied", "False"), Result.NOT_YET, OPEN, id="the registry gives nothing yet"),
+        pytest.param(
+            rollout(conditions=(condition("Resolved", "False", "RegistryUnavailable"),)),
+            Result.NOT_YET,
+            OPEN,
+            id="what was proven runs, but the registry does not say whether that is what is wanted",
+        ),
+        pytest.param(
+            rollout(conditions=(condition("Resolved", "True", "TooYoung"),)),
+            Result.READY,
+            FINAL,
+            id="a newer version is passed over",
+        ),
         pytest.param(rollout(""), Result.NOT_YET, OPEN, id="podpin has said nothing"),
         pytest.param(rollout(observedGeneration=1), Result.NOT_YET, OPEN, id="podpin has not seen the newest spec"),
         pytest.param(

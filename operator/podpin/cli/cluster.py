@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from podpin.adapters.kube.api import MERGE, Api, Body
+from podpin.adapters.kube.api import JSON, MERGE, Api, Body
 from podpin.adapters.kube.connection import load, namespace_of
 from podpin.core import names
 from podpin.core.kinds import KINDS
@@ -95,12 +95,12 @@ class Cluster:
         except NotFound as error:
             raise self._missing(name, error) from error
 
-    async def list(self, path: str, query: Mapping[str, str]) -> tuple[list[Body], str]:
+    async def list(self, path: str, query: Mapping[str, str], accept: str = JSON) -> tuple[list[Body], str]:
         """All objects under a path, page by page, and the version of the list."""
         found: list[Body] = []
         asked: dict[str, str] = {**query, "limit": PAGE}
         while True:
-            page = await self.api.request("GET", path, query=asked)
+            page = await self.api.request("GET", path, query=asked, accept=accept)
             found += page.get("items") or []
             metadata: dict[str, Any] = page.get("metadata") or {}
             if not metadata.get("continue"):

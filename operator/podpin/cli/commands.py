@@ -54,6 +54,20 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "get": Command("list rollouts: what runs, how it is, what comes next", "podpin.cli.get"),
     "tree": Command("show a rollout with its releases, its workload and its Pods", "podpin.cli.tree"),
     "status": Command("say how a rollout is, by exit status too, and wait for it if asked", "podpin.cli.status"),
+    "history": Command("list the releases that were tried, and what became of them", "podpin.cli.history"),
+    "diff": Command("show what differs between two releases", "podpin.cli.diff"),
+    "why": Command("explain how it came to be so, and what would change it", "podpin.cli.why"),
+    **{
+        name: Command(purpose, "podpin.cli.requests", f"add_{name}")
+        for name, purpose in (
+            ("approve", "let the release that waits begin, or a canary go on"),
+            ("retry", "try the release that was rejected once more"),
+            ("rollback", "go back to a release that proved stable"),
+            ("pause", "let nothing new begin or go on"),
+            ("resume", "let go on what was paused"),
+            ("reconcile", "look at the registry now"),
+        )
+    },
 }
 """By name, in the order in which they are listed."""
 

@@ -22,7 +22,7 @@ exit status:
   1  it could not be found out: no such rollout, no right to read it, no answer
   2  the command was not understood
   3  what was wanted has failed, was taken back, or cannot be used; somebody must do something
-  4  not yet: it is under way, or waits for approval, a window or a time; with --wait, the time is over
+  4  not yet: it is under way, or waits for approval, a window, a time or the registry; with --wait, the time is over
 
 --wait waits while it is 4, and tells what changes. What was asked for by `podpin reconcile`, `retry` or `rollback` and
 is not handled yet is 4 too, so that a pipeline which has pushed an image may say:

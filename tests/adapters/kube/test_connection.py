@@ -57,3 +57,38 @@ async def test_the_proxy_is_found_once(
     configuration = await connection.load(kubeconfig(tmp_path, **cluster), None)
     assert configuration.proxy == proxy
     assert configuration.client_session_kwargs == {"trust_env": False}
+
+
+NAMESPACES = """
+apiVersion: v1
+kind: Config
+current-context: x
+contexts:
+- {name: x, context: {cluster: c, user: u, namespace: shop}}
+- {name: y, context: {cluster: c, user: u}}
+users: [{name: u, user: {token: t}}]
+clusters: [{name: c, cluster: {server: "https://api.example.com"}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("context", "namespace"),
+    [
+        pytest.param(None, "shop", id="that of the current context"),
+        pytest.param("x", "shop", id="that of the one that is named"),
+        pytest.param("y", "default", id="default where the context names none"),
+    ],
+)
+def test_the_namespace_to_work_in(tmp_path: Path, context: str | None, namespace: str) -> None:
+    file = tmp_path / "kubeconfig"
+    file.write_text(NAMESPACES)
+    assert connection.namespace_of(str(file), context) == namespace
+
+
+def test_in_a_pod_the_namespace_is_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "namespace"
+    file.write_text("shop\n")
+    monkeypatch.setattr(connection, "_POD_NAMESPACE", file)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert connection.namespace_of(None, None) == "shop"

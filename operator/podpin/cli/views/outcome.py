@@ -26,7 +26,7 @@ class Result(IntEnum):
     FAILED = 3
     """What was wanted has failed, or can't be used: a person must do something."""
     NOT_YET = 4
-    """It is under way, or waits."""
+    """It is under way, or waits, or the registry does not say what is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,8 @@ def outcome(raw: Mapping[str, Any]) -> Outcome:
         return _answer(Result.FAILED, mark, name, reason, message)
     if reason in FALLEN or condition(raw, "Stalled").get("status") == "True":
         return _answer(Result.FAILED, mark, name, reason, message, final=True)
-    if reason in PROVEN and ready.get("status") == "True":
+    known = condition(raw, "Resolved").get("status") != "False"
+    if reason in PROVEN and ready.get("status") == "True" and known:
         return _answer(Result.READY, Mark.GOOD, name, reason, message, final=True)
     return _answer(Result.NOT_YET, mark, name, reason, message)
 

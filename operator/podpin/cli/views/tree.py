@@ -16,13 +16,13 @@ from rich.text import Text
 from podpin.cli.views.ages import age
 from podpin.cli.views.branch import Branch
 from podpin.cli.views.marks import Mark, condition, mark_of
+from podpin.cli.views.releases import pins_text
 from podpin.core import names
 from podpin.core.kinds import KINDS
 from podpin.core.observation import Pod, Workload, pod_of, workload_of
 from podpin.core.reading import mapping, text
-from podpin.core.release import images_text
 from podpin.core.signals import CLUSTER_SIGNALS, FAILURE_SIGNALS, unready
-from podpin.core.status import PinnedImage, Status, parse_status
+from podpin.core.status import Status, parse_status
 
 Body = Mapping[str, Any]
 SHOWN_REJECTED: Final = 3
@@ -109,7 +109,7 @@ def _in_turn(status: Status, now: datetime) -> Iterator[_Release]:
     if waiting is not None:
         until = f" until {waiting.until:%Y-%m-%d %H:%M} UTC" if waiting.until else ""
         head = Text(f"waits{until}: {waiting.reason}", style=Mark.WAITING.style)
-        yield _Release(waiting.release, Mark.WAITING, head, _images(waiting.images))
+        yield _Release(waiting.release, Mark.WAITING, head, pins_text(waiting.images))
     if candidate is not None:
         head = Text(f"is tried, for {age(candidate.started_at, now)}", style=Mark.MOVING.style)
         if (canary := candidate.canary) is not None:
@@ -118,22 +118,18 @@ def _in_turn(status: Status, now: datetime) -> Iterator[_Release]:
             head.append(f", by canary with {pods}{steps}")
         if candidate.paused_since:
             head.append(", its clock stands still")
-        yield _Release(candidate.release, Mark.MOVING, head, _images(candidate.images))
+        yield _Release(candidate.release, Mark.MOVING, head, pins_text(candidate.images))
     since = stable.since if stable else None
     for one in [one for one in status.rejected if since is None or one.at >= since][:SHOWN_REJECTED]:
         head = Text(f"rejected {age(one.at, now)} ago", style=Mark.BAD.style)
         head.append(f"  {one.reason}: {one.message}", style="")
-        yield _Release(one.release, Mark.BAD, head, _images(one.images))
+        yield _Release(one.release, Mark.BAD, head, pins_text(one.images))
     if stable is not None:
         head = Text(f"stable for {age(stable.since, now)}", style=Mark.GOOD.style)
-        yield _Release(stable.release, Mark.GOOD, head, _images(stable.images))
+        yield _Release(stable.release, Mark.GOOD, head, pins_text(stable.images))
     for entry in status.history:
         # Only its images are wanted, for a release that still has Pods.
-        yield _Release(entry.release, Mark.GOING, Text("is going"), _images(entry.images))
-
-
-def _images(pins: Iterable[PinnedImage]) -> str:
-    return images_text(tuple((pin.container, pin.image) for pin in pins))
+        yield _Release(entry.release, Mark.GOING, Text("is going"), pins_text(entry.images))
 
 
 def _branch(release: _Release, kind: str, now: datetime) -> Branch:
@@ -173,7 +169,7 @@ def _pods(pods: Iterable[Pod], now: datetime) -> tuple[Branch, ...]:
 
 
 def _pod(pod: Pod, now: datetime) -> Text:
-    mark, words = _standing(pod)
+    mark, words = standing(pod)
     line = mark.before(f"Pod {pod.name}", "dim" if mark is Mark.GOING else "")
     line.append(f"  {words}", style=mark.style)
     restarts = sum(one.restarts for one in pod.containers)
@@ -184,7 +180,7 @@ def _pod(pod: Pod, now: datetime) -> Text:
     return line
 
 
-def _standing(pod: Pod) -> tuple[Mark, str]:
+def standing(pod: Pod) -> tuple[Mark, str]:
     """How a Pod is, and the reason in a sentence where it is not well: in podpin's own words, by which it judges."""
     if pod.deleting:
         return Mark.GOING, "is going"
