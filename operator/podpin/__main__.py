@@ -6,12 +6,10 @@ import asyncio
 import logging
 import sys
 
-from podpin import logs
 from podpin.adapters.kube import slim
 from podpin.cli import commands
 from podpin.cli.commands import COMMANDS, program
 from podpin.errors import PodpinError
-from podpin.settings import parse_settings
 
 CHOOSE = "try a policy from a terminal, without a cluster"
 
@@ -25,6 +23,9 @@ def main() -> None:
     called = program(sys.argv[0])
     if sys.argv[1:] and sys.argv[1] in COMMANDS:
         sys.exit(commands.main(sys.argv[1], sys.argv[2:], called))
+    from podpin import logs  # only now: what people ask for is to be there at once
+    from podpin.settings import parse_settings
+
     others = {name: command.help for name, command in COMMANDS.items()} | {"choose": CHOOSE}
     settings = parse_settings(sys.argv[1:], called=called, others=others)
     logs.set_up(settings.log_format, settings.log_level)

@@ -50,8 +50,18 @@ def editor(stage: Stage, user: str, *roles: str) -> Path:
     stage.cluster.apply(USERS)
     for role in roles:
         stage.kubectl("create", "rolebinding", f"{user}-{role}", f"--clusterrole={role}", f"--user={user}")
-    may = ("auth", "can-i", "list", "imagerollouts.podpin.dev", f"--as={user}")
-    stage.until(lambda: "yes" in stage.kubectl(*may), "the roles to hold")
+    asked = {"namespace": stage.namespace, "verb": "patch", "group": "podpin.dev", "resource": "imagerollouts"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "resourceAttributes": asked},
+    }
+
+    def may() -> object:
+        answer = stage.cluster.kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review))
+        return json.loads(answer)["status"]["allowed"]
+
+    stage.until(may, "the roles to hold")
     return stage.cluster.kubeconfig_for(user)
 
 

@@ -18,8 +18,6 @@ class Releases(NamedTuple):
     known: list[Known]
     complete: bool
     """There are no others."""
-    refused: str = ""
-    """Why there may be others: the API server's words."""
 
 
 async def releases(cluster: Cluster, name: str, raw: Body, status: Status) -> Releases:
@@ -27,9 +25,9 @@ async def releases(cluster: Cluster, name: str, raw: Body, status: Status) -> Re
     path = cluster.path_of("controllerrevisions")
     try:
         records, _ = await cluster.list(path, selected(name), accept=METADATA_LIST)
-    except Denied as error:
-        return Releases(from_status(status), False, str(error))
-    return Releases(from_records(records, str(raw["metadata"].get("uid", ""))), True)
+    except Denied:
+        return Releases(from_status(status), complete=False)
+    return Releases(from_records(records, str(raw["metadata"].get("uid", ""))), complete=True)
 
 
 async def content(cluster: Cluster, name: str, release: str) -> Body:

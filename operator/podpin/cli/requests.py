@@ -119,7 +119,9 @@ async def _asked(given: argparse.Namespace) -> str:
     async with connected(given) as cluster:
         raw = await cluster.rollout(given.name)
         status = parse_status(raw.get("status"))
-        there = await releases(cluster, given.name, raw, status) if given.reads_releases else Releases([], False)
+        there = (
+            await releases(cluster, given.name, raw, status) if given.reads_releases else Releases([], complete=False)
+        )
         comes_to: Wish | Senseless = given.comes(given, raw, status, there)
         if isinstance(comes_to, Senseless):
             raise Invalid(comes_to.why)
