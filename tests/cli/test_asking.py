@@ -9,9 +9,11 @@ from collections.abc import Callable
 import pytest
 import yaml
 from tests.adapters.kube.scripted import ApiServer, Reply, failure, page
+from tests.builders import raw_spec, spec
 from tests.cli.objects import deployment, entry, pinned, pod, rejected, rollout, waiting
 
 from podpin.cli.commands import main
+from podpin.core.release import release_of
 
 ROLLOUTS = "/apis/podpin.dev/v1alpha1/namespaces/shop/imagerollouts"
 PODS = "/api/v1/namespaces/shop/pods"
@@ -227,6 +229,29 @@ async def test_diff_compares_what_runs_with_what_failed(server: ApiServer, run: 
     assert {"--- release aaaa", "+++ release bbbb", "-      port: 80", "+      port: 81"} <= {
         line.rstrip() for line in out.splitlines()
     }
+
+
+async def test_diff_shows_what_a_release_that_waits_would_change(server: ApiServer, run: Run) -> None:
+    wish = spec(template={"metadata": {"labels": {"team": "post"}}, "spec": {"containers": [{"name": "app"}]}})
+    images = tuple((one["container"], one["image"]) for one in pinned("1.1.0", "b"))
+    waits = {**waiting(), "release": release_of(wish, images).id}
+    raw = rollout("AwaitingApproval", waiting=waits, spec=raw_spec(template=dict(wish.template)))
+    old = on_record("1.0.0", "a", 80)
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=raw))
+    server.on("GET", RECORDS, page(old, version=1))
+    server.on("GET", f"{RECORDS}/web-aaaa", Reply(body=old))
+    status, out, err = await run("diff", "web")
+    assert (status, err) == (0, "")
+    assert f"+++ release {waits['release']}" in out.splitlines()
+    assert "+      team: post" in out.splitlines()
+
+
+async def test_diff_of_what_is_on_no_record_says_so(server: ApiServer, run: Run) -> None:
+    server.on("GET", f"{ROLLOUTS}/web", Reply(body=FAILED))
+    server.on("GET", RECORDS, page(on_record("1.0.0", "a", 80), version=1))
+    server.on("GET", f"{RECORDS}/web-aaaa", Reply(body=on_record("1.0.0", "a", 80)))
+    said = "podpin diff: Release bbbb is not on record, so it cannot be compared.\n"
+    assert await run("diff", "web") == (1, "", said)
 
 
 async def test_diff_without_the_right_to_read_records_compares_images_and_says_so(server: ApiServer, run: Run) -> None:

@@ -176,6 +176,10 @@ def test_approval_is_given_by_the_name_of_the_rollout_alone(stage: Stage) -> Non
     stage.look()
     stage.until_says("AwaitingApproval")
     assert podpin(stage, "status", "web")[0] == 4
+    status, out, err = podpin(stage, "diff", "web")
+    assert (status, err) == (0, "")
+    assert f"+++ release {stage.status()['waiting']['release']}" in out.splitlines()
+    assert f"+    image: {stage.registry.address}/{stage.repository}:1.1.0" in out.splitlines()
     status, out, _ = podpin(stage, "approve", "web")
     assert status == 0
     assert re.fullmatch(r"Approved: release \w+ \(web:1\.1\.0@\w+\) may begin\.\n", out)

@@ -7,14 +7,13 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from podpin.cli.cluster import Cluster, add_place, add_rollout, connected
+from podpin.cli.cluster import add_place, add_rollout, connected
 from podpin.cli.output import console_on, say
-from podpin.cli.records import content, releases
+from podpin.cli.records import releases, template
 from podpin.cli.views.differences import difference, document
 from podpin.cli.views.releases import Known, named
-from podpin.core.reading import mapping
 from podpin.core.status import Status, parse_status
-from podpin.errors import Denied, Invalid, NotFound
+from podpin.errors import Denied, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,14 +70,14 @@ async def _compared(given: argparse.Namespace) -> tuple[list[Any], str, str]:
         old, new = (one for one in chosen if isinstance(one, Known))
         try:
             templates: list[Mapping[str, Any] | None] = [
-                await _template(cluster, given.name, one.release) for one in (old, new)
+                await template(cluster, given.name, raw, one) for one in (old, new)
             ]
         except Denied as error:
             print(f"You may not read the records, so only images are compared: {error}", file=sys.stderr)
             templates = [None, None]
     sides = [
-        (f"release {one.release}{_said(one)}", document(one.images, template))
-        for one, template in zip((old, new), templates, strict=True)
+        (f"release {one.release}{_said(one)}", document(one.images, written))
+        for one, written in zip((old, new), templates, strict=True)
     ]
     return list(difference(sides[0], sides[1])), old.release, new.release
 
@@ -92,10 +91,3 @@ def _newest(status: Status, name: str) -> str:
 
 def _said(one: Known) -> str:
     return f" ({one.result.lower()})" if one.result else ""
-
-
-async def _template(cluster: Cluster, name: str, release: str) -> Mapping[str, Any]:
-    try:
-        return mapping((await content(cluster, name, release)).get("template"))
-    except NotFound as error:
-        raise NotFound(f"Release {release} is not on record any more, so it cannot be compared.") from error

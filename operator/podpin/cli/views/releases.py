@@ -12,7 +12,8 @@ from typing import Any, Final
 from podpin.core.names import KIND
 from podpin.core.reading import array, mapping, text
 from podpin.core.reference import ReferenceInvalid, parse_pin
-from podpin.core.release import STABLE, Images, images_text, record_of
+from podpin.core.release import STABLE, Images, images_text, record_of, release_of
+from podpin.core.spec import SpecInvalid, parse_spec
 from podpin.core.status import PinnedImage, Status
 
 SHORTEST: Final = 3
@@ -94,6 +95,19 @@ def from_status(status: Status) -> list[Known]:
     for entry in status.history:
         put(entry.release, entry.images, entry.result, entry.reason, entry.message)
     return list(found.values())
+
+
+def asked_for(raw: Mapping[str, Any], one: Known) -> Mapping[str, Any] | None:
+    """The template of a release that has not begun, if it is the one which the spec asks for now; else None.
+
+    Where the configuration is pinned it is none: the names of the copies are not known here.
+    """
+    try:
+        spec = parse_spec(mapping(raw.get("spec")))
+    except SpecInvalid:
+        return None
+    release = release_of(spec, one.images)
+    return release.template if release.id == one.release else None
 
 
 def running(status: Status) -> str | None:
