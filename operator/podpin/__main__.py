@@ -8,10 +8,8 @@ import sys
 
 from podpin.adapters.kube import slim
 from podpin.cli import commands
-from podpin.cli.commands import COMMANDS, program
+from podpin.cli.commands import CHOOSE, COMMANDS, program
 from podpin.errors import PodpinError
-
-CHOOSE = "try a policy from a terminal, without a cluster"
 
 
 def main() -> None:

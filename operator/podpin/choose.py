@@ -58,13 +58,13 @@ class Refused(Exception):  # noqa: N818 -- named for what happened to the questi
 
 def main(arguments: Sequence[str]) -> int:
     """Answer, and return the exit status."""
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    asked = parser()
+    given = asked.parse_args(arguments)
     try:
         image = _image(given)
         answer = asyncio.run(_answer(image, given))
     except Refused as refusal:
-        parser.error(str(refusal))
+        asked.error(str(refusal))
     except (PodpinError, SpecInvalid) as error:
         print(f"podpin choose: {error}", file=sys.stderr)
         return 2 if isinstance(error, SpecInvalid) else 1
@@ -79,7 +79,8 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if answer["image"] else 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """What can be asked."""
     parser = argparse.ArgumentParser(
         prog="podpin choose",
         description="Say which image a policy takes: that of an ImageRollout in a file, or one given by flags.",

@@ -12,8 +12,9 @@ from typing import Any, Final
 import yaml
 
 from podpin.core import names
-from podpin.core.schema import structural
+from podpin.core.schema import VALIDATIONS, structural
 from podpin.core.spec import Spec
+from podpin.core.spec.whole import WHOLE
 from podpin.core.status import Status
 
 HEADER: Final = """\
@@ -97,16 +98,7 @@ def _root() -> dict[str, Any]:
         "it out, watches it, and goes back to the last good one when it fails.",
         "required": ["spec"],
         "properties": {"spec": structural(Spec), "status": structural(Status)},
-        "x-kubernetes-validations": [
-            {
-                "rule": "self.metadata.name.size() <= 63",
-                "message": "metadata.name must have at most 63 characters: it becomes a label of the Pods",
-            },
-            {
-                "rule": "!has(self.spec.dependsOn) || self.spec.dependsOn.all(one, one.name != self.metadata.name)",
-                "message": "spec.dependsOn names the rollout itself, which would wait for ever: take that out",
-            },
-        ],
+        VALIDATIONS: [rule.validation() for rule in WHOLE],
     }
 
 

@@ -31,6 +31,7 @@ resolves it to a digest, runs that as a Deployment, judges the new Pods, and rol
 and stay so.
 """
 
+RUN = "serve ImageRollouts until stopped"
 RUN_EPILOG = """\
 The cluster is found as kubectl finds it: --kubeconfig and --context, then $KUBECONFIG, the account of the Pod that
 podpin runs in, and ~/.kube/config. What podpin may do there is in manifests/rbac.yaml.
@@ -97,7 +98,7 @@ def parse_settings(
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
-        help="serve ImageRollouts until stopped",
+        help=RUN,
         description="Serve the ImageRollouts of a cluster, or of some of its namespaces, until stopped.",
         epilog=RUN_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

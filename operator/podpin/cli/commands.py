@@ -50,6 +50,9 @@ class Command:
         return int(self._found(self.run)(given))
 
 
+CHOOSE: Final = "try a policy from a terminal, without a cluster"
+"""What `podpin choose` is for, which is older than the table and not in it."""
+
 COMMANDS: Final[Mapping[str, Command]] = {
     "get": Command("list rollouts: what runs, how it is, what comes next", "podpin.cli.get"),
     "tree": Command("show a rollout with its releases, its workload and its Pods", "podpin.cli.tree"),
@@ -68,6 +71,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
             ("reconcile", "look at the registry now"),
         )
     },
+    "check": Command("judge manifests of ImageRollouts before they are applied, without a cluster", "podpin.cli.check"),
+    "init": Command("write an ImageRollout for a workload that exists", "podpin.cli.init"),
+    "completion": Command("print a script by which a shell completes these commands", "podpin.cli.completion"),
 }
 """By name, in the order in which they are listed."""
 

@@ -25,9 +25,8 @@ def awaited(name: str, wanted: Iterable[str], find: Callable[[str], Body]) -> st
     `find` finds rollouts of the same namespace by their names.
     """
     wanted = tuple(wanted)
-    if circle := _circle(name, find):
-        told = ", which waits for ".join((*circle, name))
-        return f"spec.dependsOn leads in a circle: {told}: take one of them out"
+    if circle := circle_of(name, find):
+        return circle
     for one in wanted:
         body = find(one)
         if body is None:
@@ -42,6 +41,13 @@ def _is_met(body: Mapping[str, Any]) -> bool:
     ready: Mapping[str, Any] = next((one for one in status.get("conditions") or () if one.get("type") == "Ready"), {})
     current: bool = status.get("observedGeneration") == metadata.get("generation")
     return current and ready.get("status") == "True" and ready.get("reason") in MET
+
+
+def circle_of(name: str, find: Callable[[str], Body]) -> str | None:
+    """That the rollout `name` waits for itself in the end, in a sentence; None where it does not."""
+    circle = _circle(name, find)
+    told = ", which waits for ".join((*circle, name)) if circle else ""
+    return f"spec.dependsOn leads in a circle: {told}: take one of them out" if circle else None
 
 
 def _circle(name: str, find: Callable[[str], Body]) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ operator says it as `Stalled`, and does not try again until the spec changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -130,6 +130,8 @@ class Problem:
     message: str
     spec: Spec | None = None
     """The spec, where it could be read."""
+    at: tuple[str | int, ...] = field(default=(), compare=False)
+    """Where in the resource, for those who can point at it."""
 
 
 def parse_spec(raw: Mapping[str, Any]) -> Spec:
@@ -170,7 +172,7 @@ def _sentence(error: ValidationError, root: str = "spec") -> str:
 
 def problem_of(spec: Spec) -> Problem | None:
     """The first thing wrong with `spec` that only the operator can see, or None."""
-    return next(_problems(spec), None)
+    return next(problems_of(spec), None)
 
 
 def _mistimed(spec: Spec) -> Iterator[Problem]:
@@ -179,37 +181,51 @@ def _mistimed(spec: Spec) -> Iterator[Problem]:
         "windows": [one.opening for one in spec.update.windows],
         "freeze": [one.opening for one in spec.update.freeze],
     }
-    for field, entries in openings.items():
+    for listed, entries in openings.items():
         for nth, opening in enumerate(entries):
-            at = f"spec.update.{field}[{nth}]"
+            at, path = f"spec.update.{listed}[{nth}]", ("spec", "update", listed, nth)
             if isinstance(opening, Window):
                 if flaw := flaw_of(opening.cron, opening.zone):
-                    yield Problem("InvalidWindow", f"{at}: {flaw}")
+                    yield Problem("InvalidWindow", f"{at}: {flaw}", at=path)
             elif opening.start >= opening.end:
-                yield Problem("InvalidWindow", f"{at}: it ends before it begins: give a later time as its end")
+                says = f"{at}: it ends before it begins: give a later time as its end"
+                yield Problem("InvalidWindow", says, at=path)
 
 
-def _problems(spec: Spec) -> Iterator[Problem]:
+def problems_of(spec: Spec) -> Iterator[Problem]:
+    """All that is wrong with `spec` that only the operator can see."""
     yield from _mistimed(spec)
     containers = {container["name"]: container.get("image") for container in spec.own.containers()} if spec.own else {}
     managed = {image.container for image in spec.images}
-    for image in spec.images:
+    for nth, image in enumerate(spec.images):
+        at: tuple[str | int, ...] = ("spec", "images", nth)
         # What containers somebody else's workload has is seen when podpin looks at it.
         if spec.own is not None and image.container not in containers:
             yield Problem(
                 "ContainerNotFound",
                 f"spec.images names the container {image.container!r}, which the template does not have; "
                 f"it has {', '.join(sorted(containers))}",
+                at=(*at, "container"),
             )
         try:
             parse_repository(image.repository)
         except ReferenceInvalid as error:
-            yield Problem("InvalidRepository", f"the repository of container {image.container!r}: {error}")
+            says = f"the repository of container {image.container!r}: {error}"
+            yield Problem("InvalidRepository", says, at=(*at, "repository"))
         if sentence := policy.check(image.selection):
-            yield Problem("InvalidPolicy", f"the policy of container {image.container!r}: {sentence}")
+            yield Problem("InvalidPolicy", f"the policy of container {image.container!r}: {sentence}", at=at)
     for name, written in containers.items():
         if name not in managed and (problem := _unmanaged(name, written)):
-            yield problem
+            yield replace(problem, at=_place_of(spec, name))
+
+
+def _place_of(spec: Spec, container: str) -> tuple[str | int, ...]:
+    """Where in the resource a container of the template stands."""
+    for listed in ("containers", "initContainers"):
+        for nth, one in enumerate(spec.template["spec"].get(listed) or ()):
+            if one["name"] == container:
+                return ("spec", "workload", "template", "spec", listed, nth)
+    return ()
 
 
 def _unmanaged(name: str, written: str | None) -> Problem | None:
