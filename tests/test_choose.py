@@ -187,3 +187,13 @@ def test_a_file_with_several_images_needs_a_container(
     with pytest.raises(SystemExit):
         ask(monkeypatch, "-f", str(tmp_path / "web.yaml"))
     assert "say by --container which one: the ImageRollout chooses for app, proxy" in capsys.readouterr().err
+
+
+def test_a_file_is_read_as_kubectl_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = "  update: {freeze: [{from: 2026-12-20T00:00:00Z, to: 2027-01-03T00:00:00Z}]}\n  suspend: null\n"
+    file = tmp_path / "rollout.yaml"
+    file.write_text(ROLLOUT + times)
+    assert ask(monkeypatch, "-f", str(file), "--container", "app", "--tags", "-") == 0
+    assert capsys.readouterr().out == "registry.example.com/shop/web:1.4.2\n"

@@ -14,17 +14,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from podpin.adapters.registry.client import RegistryClient
 from podpin.adapters.signatures import Verifier
 from podpin.clock import now
+from podpin.core.flaws import is_rollout, spec_schema
 from podpin.core.keyring import Access, Keyring, KeyringInvalid, SecretData
 from podpin.core.policy import NO_TIMES, Choice, choose, dated, explain, limit_of, needs_tags, needs_times
 from podpin.core.policy.choice import NoMatch
 from podpin.core.policy.terms import NO_TERMS, Terms, object_to, sentence
 from podpin.core.reference import ReferenceInvalid, parse_repository, parse_tag, pin
 from podpin.core.spec import Problem, SpecInvalid, parse_image, parse_spec, problem_of
+from podpin.core.structure import without_nulls
+from podpin.documents import Document, documents_in
 from podpin.errors import PodpinError, Unavailable
 from podpin.inquiry import AHEAD
 
@@ -162,15 +163,15 @@ def _image(given: argparse.Namespace) -> ImageSpec:
 
 
 def _image_in(text: str, container: str | None) -> ImageSpec:
-    try:
-        objects = [one for one in yaml.safe_load_all(text) if isinstance(one, dict)]
-    except yaml.YAMLError:
-        raise Refused("the file is no YAML") from None
-    rollouts = [one for one in objects if one.get("kind") == "ImageRollout"]
+    rollouts = []
+    for one in documents_in(text, "the file"):
+        if not isinstance(one, Document):
+            raise Refused("the file is no YAML")
+        rollouts += [one.body] if is_rollout(one.body) else []
     if len(rollouts) != 1:
         raise Refused(f"the file must hold one ImageRollout; it holds {len(rollouts)}")
     body = rollouts[0].get("spec")
-    spec = parse_spec(body if isinstance(body, dict) else {})
+    spec = parse_spec(without_nulls(spec_schema(), body) if isinstance(body, dict) else {})
     problem = problem_of(spec)
     if isinstance(problem, Problem):
         raise SpecInvalid(problem.message)

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 from tests.specs import DIGEST
 
-from podpin.core.policy import check, choose, needs_tags
+from podpin.core.policy import POLICIES, check, choose, needs_tags
 from podpin.core.policy.choice import Choice
-from podpin.core.policy.guess import SHAPES, guess
+from podpin.core.policy.guess import KINDS, SHAPES, guess
 from podpin.core.spec import parse_image
 
 COMMIT: Final = "3f2a9c1"
@@ -104,3 +104,7 @@ def test_every_guess_says_why_in_a_line() -> None:
 def test_every_shape_is_met_by_a_row() -> None:
     met = {next(nth for nth, shape in enumerate(SHAPES) if shape(tag) is not None) for tag, *_ in TAGS}
     assert met == set(range(len(SHAPES)))
+
+
+def test_every_policy_can_be_asked_for_but_the_one_that_needs_another_rollout() -> None:
+    assert {*KINDS} == {*POLICIES} - {"promote"}

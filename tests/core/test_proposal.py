@@ -11,6 +11,7 @@ from tests.specs import DIGEST
 
 from podpin.core.flaws import flaws_of
 from podpin.core.kinds import KINDS
+from podpin.core.policy.guess import KINDS as KINDS_OF_POLICIES
 from podpin.core.proposal import NotProposable, Wishes, propose
 
 Json = dict[str, Any]
@@ -195,6 +196,10 @@ POLICIES: Final[tuple[tuple[str, str, str, Json], ...]] = (
 )
 def test_a_policy_that_is_asked_for_is_taken(image: str, policy: str, written: Json) -> None:
     assert proposed(with_image(image), policy=policy)["spec"]["images"][0]["policy"] == written
+
+
+def test_every_policy_that_can_be_asked_for_is_known() -> None:
+    assert {policy.partition("=")[0] for _, _, policy, _ in POLICIES} == {*KINDS_OF_POLICIES}
 
 
 def test_a_policy_that_is_asked_for_keeps_the_filter_that_fits_it() -> None:

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from podpin.cli.commands import Misused
-from podpin.cli.documents import Document, Unreadable, documents_in
 from podpin.cli.pods import flaws_in_pods
 from podpin.core.flaws import flaws_of, hangs_on, is_rollout
 from podpin.core.names import KIND
 from podpin.core.neighbours import Manifest, flaws_among, placed
 from podpin.core.structure import Flaw, dotted
+from podpin.documents import Document, Unreadable, documents_in
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 EPILOG: Final = """\

@@ -16,11 +16,11 @@ from typing import Any, Final
 from podpin.cli.check import read
 from podpin.cli.cluster import add_place, connected
 from podpin.cli.commands import Misused
-from podpin.cli.documents import Document, documents_in
 from podpin.core.flaws import flaws_of
 from podpin.core.kinds import KINDS
 from podpin.core.policy.guess import KINDS as POLICIES
 from podpin.core.proposal import NotProposable, Wishes, propose
+from podpin.documents import Document, documents_in
 from podpin.errors import Invalid, NotFound
 
 EPILOG: Final = """\

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from podpin.cli.documents import Document, Unreadable, documents_in
+from podpin.documents import Document, Unreadable, documents_in
 
 SCALARS: tuple[tuple[str, str, Any], ...] = (
     ("a day is a text", "2026-12-20", "2026-12-20"),
