@@ -12,6 +12,7 @@ from tests import statuses
 from tests.cluster.errors import ClusterError
 from tests.specs import BAD, DIGEST, REPOSITORIES, Bad, adopting, full, good
 
+from podpin.core.flaws import flaws_of
 from podpin.core.status import parse_status, render_status
 
 if TYPE_CHECKING:
@@ -90,12 +91,15 @@ def test_every_way_to_write_a_repository_passes(kubectl: Kubectl, repository: st
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.name)
-def test_refuses_with_a_sentence_for_the_user(kubectl: Kubectl, bad: Bad) -> None:
+def test_refuses_with_a_sentence_for_the_user_which_podpin_check_says_word_for_word(kubectl: Kubectl, bad: Bad) -> None:
     spec = good()
     bad.change(spec)
     said = refusal(kubectl, rollout(spec))
     assert bad.at in said
     assert bad.says in said
+    told = [flaw.message for flaw in flaws_of(rollout(spec))]
+    assert told
+    assert [sentence for sentence in told if sentence not in said] == []
 
 
 def test_one_mistake_brings_one_sentence(kubectl: Kubectl) -> None:

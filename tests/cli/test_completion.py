@@ -109,6 +109,18 @@ def test_kubectl_is_told_where_files_may_follow(
     assert answers([str(file), "check", "-f", ""], podpin) == [":0"]
 
 
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="there is no kubectl")
+def test_kubectl_itself_asks_and_understands(
+    podpin: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, text in (("kubectl-podpin", "#!/bin/sh\n"), ("kubectl_complete-podpin", script("kubectl", capsys))):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    command = ["kubectl", "__complete", "podpin", "check", "-o", "j"]
+    done = subprocess.run(command, env=podpin, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.splitlines() == ["json", ":4"]
+
+
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
 @pytest.mark.parametrize(("words", "among", "not_among"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
 def test_zsh_completes(
