@@ -409,7 +409,11 @@ class PaperCluster:
 
     @property
     def is_restless(self) -> bool:
-        """A Pod changes its mind all the time, so that what is told of it, and done about it, does, too."""
+        """A Pod changes its mind all the time, so that what is told of it, and done about it, does, too; or what runs
+        has no verdict yet, as its control group is ill, or was."""
+        trial = self.promises.records().get(self.running or "")
+        if trial is not None and trial.verdict is None:
+            return True
         return any(pod.fate.is_restless(probed=pod.probed) for pod in self.nodes.pods.values() if pod.active)
 
     def _pod_events(self) -> list[Json]:
