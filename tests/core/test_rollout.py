@@ -194,6 +194,18 @@ def test_the_deadline_survives_a_restart_of_podpin() -> None:
 # --- what is said, and how often
 
 
+def test_the_numbers_stand_still_on_the_way_back_and_are_the_stable_releases_when_that_serves() -> None:
+    both = (record("a", "Stable"), record("b", "Rejected", 2))
+    before = Status(replicas=2, ready_replicas=2)
+    coming = seen("b", workload=workload("a", ready=False), pods=(*pods("a", 1), *pods("b", 1)), records=both)
+    told_then = decide(rollout(status=before), coming, at(13)).status
+    assert (ready_of(told_then), told_then.replicas, told_then.ready_replicas) == ("Unknown RollingBack", 2, 2)
+    there = seen("b", workload=workload("a"), pods=pods("a"), records=both)
+    short = Status(replicas=1, ready_replicas=0)
+    told_then = decide(rollout(status=short), there, at(13)).status
+    assert (ready_of(told_then), told_then.replicas, told_then.ready_replicas) == ("True RolledBack", 2, 2)
+
+
 @pytest.mark.parametrize("serves", [True, False])
 def test_a_failed_release_is_counted_by_its_own_pods_whatever_those_beside_it_do(serves: bool) -> None:
     beside = pod("e", container(ready=serves), name="web-e-1", ready=serves)

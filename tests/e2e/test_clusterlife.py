@@ -360,7 +360,7 @@ ROWS_ON_PAPER = [
     Row("the nodes are replaced one by one in mid-trial", the_cluster_is_upgraded, {"1.1.0": "Stable"}, (12, 20), 40, ready=5, replicas=6, terms=LONG, nodes=3),
     Row("a spot node is lost in mid-trial", a_spot_node_is_lost, {"1.1.0": "Stable"}, (14, 20), 20, ready=1, replicas=6, terms=LONG, nodes=3),
     Row("a good release of 200 replicas", two_hundred_take_a_good_release, {"1.1.0": "Stable"}, (8, 7), 400, ready=200, replicas=200, nodes=4),
-    Row("a rollback of 200 replicas that serve", two_hundred_are_asked_to_go_back, {"1.1.0": "RollbackRequested"}, (250, 16), 800, ready=200, replicas=200, terms={"bakeTime": "10m"}, nodes=4),
+    Row("a rollback of 200 replicas that serve", two_hundred_are_asked_to_go_back, {"1.1.0": "RollbackRequested"}, (20, 16), 800, ready=200, replicas=200, terms={"bakeTime": "10m"}, nodes=4),
 ]  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def login(password: str) -> Json:
 def pinned(stage: Stage, **changes: Any) -> Json:
     """A rollout that starts only where the page of its settings is there, and its password is not `wrong`."""
     workload = {"pinConfig": True, **changes.pop("workload", {})}
-    rollout = stage.rollout(**laid_over({"rollout": {"progressDeadline": "20s"}}, changes), workload=workload)
+    rollout = stage.rollout(**laid_over({"rollout": {"progressDeadline": "45s"}}, changes), workload=workload)
     container = container_of(rollout)
     container["envFrom"] = [{"configMapRef": {"name": "settings"}}]
     container["volumeMounts"] = [{"name": "login", "mountPath": "/login"}]

@@ -145,9 +145,9 @@ def denied(stage: Stage, rollout: Json) -> None:
 def test_what_cannot_be_had_is_rejected_and_nothing_was_touched(
     stage: Stage, break_it: Callable[[Stage, Json], None], reason: str, words: str
 ) -> None:
-    serving = steady(stage, rollout={"progressDeadline": "8s"})
+    serving = steady(stage, rollout={"progressDeadline": "15s"})
     generation, begun = stage.deployment()["metadata"]["generation"], stage.mark()
-    break_it(stage, stage.rollout(rollout={"prePull": True, "progressDeadline": "8s"}))
+    break_it(stage, stage.rollout(rollout={"prePull": True, "progressDeadline": "15s"}))
     stage.until_says("RolledBack", words)
     (rejected,) = stage.status()["rejected"]
     assert rejected["reason"] == reason

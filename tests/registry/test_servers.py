@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.registry.conftest import RealRegistry, StartRegistry
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(180)]  # the first has to end what ran before
 
 BASIC = "Basic " + base64.b64encode(b"me:hunter2").decode()
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"

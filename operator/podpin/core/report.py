@@ -97,7 +97,7 @@ def tell(rollout: Rollout, spec: Spec, seen: Observation, settled: Settled, now:
     until = waits.until if waits else None
     if until is not None and (say.recheck_at is None or until < say.recheck_at):
         say = replace(say, recheck_at=until)
-    replicas, ready = _counts(seen, settled, old)
+    replicas, ready = _counts(seen, settled, say.reason, old)
     status = Status(
         observed_generation=rollout.generation,
         conditions=(*_conditions(rollout, say, told, now), *_lost(rollout, seen, now)),
@@ -344,15 +344,17 @@ def _described(image: ImageStatus, seen: Resolved) -> ImageStatus:
     return image.model_copy(update=told)
 
 
-def _counts(seen: Observation, settled: Settled, old: Status) -> tuple[int, int]:
+def _counts(seen: Observation, settled: Settled, reason: str, old: Status) -> tuple[int, int]:
     """Replicas and ready replicas of what runs.
 
-    A candidate's Pods count once they are all that is left, so that a rollout does not move the numbers at every step.
+    A candidate's Pods count once they are all that is left, and the stable release's once they serve again, so that
+    neither a rollout nor the way back moves the numbers at every step.
     """
     workload = seen.workload
     if workload is None or not workload.judged:
         return 0, 0
-    if settled.state is State.TRYING and old.replicas is not None and not is_complete(workload):
+    tried = settled.state is State.TRYING and not is_complete(workload)
+    if (tried or reason == "RollingBack") and old.replicas is not None:
         return old.replicas, old.ready_replicas or 0
     pods = [pod for pod in seen.pods if pod.release == settled.running and not pod.is_over]
     ready = sum(pod.ready for pod in pods)
