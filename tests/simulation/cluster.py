@@ -324,7 +324,7 @@ class PaperCluster:
         self.heal()
         end = self.clock.now + LONG
         self.run(SLICE)
-        while self.promises.complaint() is not None and self.clock.now < end:
+        while (self.promises.complaint() is not None or self.is_coming_up) and self.clock.now < end:
             self.run(SLICE)
         # What runs may have come up just now: whoever watches it for its bake time may write once more.
         self.run(SLICE)
@@ -409,10 +409,11 @@ class PaperCluster:
 
     @property
     def is_restless(self) -> bool:
-        """A Pod changes its mind all the time, so that what is told of it, and done about it, does, too; or what runs
-        has no verdict yet, as its control group is ill, or was."""
-        trial = self.promises.records().get(self.running or "")
-        if trial is not None and trial.verdict is None:
+        """A Pod changes its mind all the time, so that what is told of it, and done about it, does, too; or what is
+        wanted has no verdict yet, as its control group is ill, or was."""
+        wanted = self.wanted
+        record = self.promises.records().get(wanted.id) if wanted is not None else None
+        if record is not None and record.verdict is None:
             return True
         return any(pod.fate.is_restless(probed=pod.probed) for pod in self.nodes.pods.values() if pod.active)
 
@@ -420,6 +421,11 @@ class PaperCluster:
         if not self.nodes.storage_down:
             return []
         return [{"reason": "FailedMount", "message": 'configmap "web" not found', "lastTimestamp": "x"}]
+
+    @property
+    def is_coming_up(self) -> bool:
+        """A Pod of a good image is not ready yet, as after a kubelet's long back-off."""
+        return any(pod.active and pod.fate.good and not pod.ready for pod in self.nodes.pods.values())
 
     # --- excuses
 
