@@ -32,7 +32,8 @@ def helm(*words: str | Path, values: Json | None = None, environment: Json | Non
 def charted(values: Json | None = None, namespace: str = NAMESPACE) -> list[Json]:
     """The chart's objects with these values besides the image."""
     words = ("template", "podpin", CHART, "--namespace", namespace)
-    return objects(helm(*words, values={**IMAGE, **(values or {})}))
+    given = values or {}
+    return objects(helm(*words, values={**given, "image": {**IMAGE["image"], **given.get("image", {})}}))
 
 
 def kustomized(overlay: Path, folder: str = "", components: tuple[str, ...] = ()) -> list[Json]:

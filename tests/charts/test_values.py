@@ -78,7 +78,7 @@ def test_is_refused(values: Json, why: str) -> None:
 
 def test_the_image_is_named_by_digest_and_by_its_tag_for_people() -> None:
     assert pod()["containers"][0]["image"] == f"{REPOSITORY}@{DIGEST}"
-    tagged = pod(image={**IMAGE["image"], "tag": "0.1.0"})
+    tagged = pod(image={"tag": "0.1.0"})
     assert tagged["containers"][0]["image"] == f"{REPOSITORY}:0.1.0@{DIGEST}"
 
 
@@ -127,7 +127,7 @@ def test_where_the_pod_runs_and_with_what_is_said_by_values() -> None:
         priorityClassName="system-cluster-critical",
         nodeSelector={"pool": "infra"},
         tolerations=tolerations,
-        image={**IMAGE["image"], "pullSecrets": ["lab"]},
+        image={"pullSecrets": ["lab"]},
         resources={"limits": {"memory": "1Gi"}},
         pod={"labels": {"team": "platform"}, "annotations": {"seen": "yes"}},
         runAs={"user": None, "group": None},
