@@ -65,6 +65,7 @@ class World:
     port: int = 0
     asked: list[Notice] = field(default_factory=list)
     followed: int = 1
+    leads: bool = True
     heard: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
 
     def look_at(self, notices: Collection[Notice]) -> int:
@@ -94,7 +95,7 @@ def file(tmp_path: Path) -> Path:
 async def world(file: Path) -> AsyncIterator[World]:
     world = World(port=free_port())
     world.url = f"http://127.0.0.1:{world.port}"
-    runner = await hooks.answer(f"127.0.0.1:{world.port}", Book(str(file)), world.look_at)
+    runner = await hooks.answer(f"127.0.0.1:{world.port}", Book(str(file)), world.look_at, lambda: world.leads)
     yield world
     await runner.cleanup()
 
@@ -118,6 +119,14 @@ async def test_a_notice_that_proves_itself_brings_a_look(world: World) -> None:
     assert (await world.post("/hook/distribution/shop", {"events": [event]}, Authorization=SECRET))[0] == 202
     assert (await world.post("/hook/ghcr/shop", PACKAGE, X_Hub_Signature_256=signed(PACKAGE)))[0] == 202
     assert world.asked[1:] == [Notice("r.example.com", "shop/api"), Notice("ghcr.io", "shop/web")]
+
+
+async def test_a_podpin_that_stands_by_sends_away_those_who_have_proven_themselves(world: World) -> None:
+    world.leads = False
+    assert await world.post(f"/hook/plain/{PATH}") == (503, "this podpin stands by: ask again\n")
+    assert ("Retry-After", "1") in world.heard[-1]
+    assert await world.post(f"/hook/plain/{PATH}x") == UNAUTHORIZED
+    assert world.asked == []
 
 
 async def test_who_sends_cloudevents_may_ask_first(world: World) -> None:

@@ -29,10 +29,14 @@ class Turns:
         self.error, self.confession = error, confession
         self.times: list[float] = []
         self.confessed: list[Key] = []
+        self.forgotten: list[Key] = []
 
     async def reconcile(self, key: Key) -> timedelta | None:
         self.times.append(now())
         raise self.error
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
 
     async def confess(self, key: Key) -> None:
         self.confessed.append(key)
@@ -70,3 +74,36 @@ async def test_a_bug_is_confessed_and_comes_back_ever_later(confession: Exceptio
     assert min(waits) >= 1
     assert waits == sorted(waits)
     assert turns.confessed == [WEB] * len(turns.times)
+
+
+class Endless(Turns):
+    """A reconciler whose turns do not end by themselves."""
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        self.times.append(now())
+        await asyncio.sleep(3600)
+        raise AssertionError("somebody should have ended this")
+
+
+@in_virtual_time
+async def test_who_does_not_lead_any_more_ends_its_work_at_once_forgets_it_and_begins_anew_when_it_leads_again() -> (
+    None
+):
+    turns = Endless(AssertionError())
+    podpin = Podpin(Settings(), cast("Api", None), asyncio.Event())
+    podpin._reconciler = cast("Reconciler", turns)
+    podpin._rollouts.put({"metadata": {"namespace": "shop", "name": "web", "resourceVersion": "1"}})
+    podpin._queue.add(WEB)
+    podpin._begin_term()
+    await asyncio.sleep(10)
+    await podpin._end_term()
+    assert now() == 10
+    assert (turns.times, turns.forgotten) == ([0.0], [WEB])
+    await asyncio.sleep(10)
+    assert turns.times == [0.0], "a standby does not work"
+    podpin._begin_term()
+    await asyncio.sleep(10)
+    assert turns.times == [0.0, 20.0]
+    assert podpin._ended is None
+    await podpin._end_term()
+    await podpin._registry.close()

@@ -111,16 +111,20 @@ class Bucket:
 
 
 class Hooks:
-    """Answers notices. `look_at` asks for a look at what they are about, and says how many looks that takes."""
+    """Answers notices. `look_at` asks for a look at what they are about, and says how many looks that takes.
+
+    `leads` says whether this podpin looks at all: one that stands by sends the caller on.
+    """
 
     def __init__(
         self,
         book: Book,
         look_at: Callable[[Collection[Notice]], int],
+        leads: Callable[[], bool] = lambda: True,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book, self._look_at, self._monotonic = book, look_at, monotonic
+        self._book, self._look_at, self._leads, self._monotonic = book, look_at, leads, monotonic
         self._reading = asyncio.Semaphore(MOST_BODIES)
         self._all = Bucket(BURST_OF_ALL, PER_SECOND_OF_ALL, monotonic())
         self._places: dict[Entry, asyncio.Semaphore] = {}
@@ -171,6 +175,8 @@ class Hooks:
 
     def _take(self, entry: Entry, headers: dict[str, str], body: bytes) -> web.Response:
         """Do what a notice asks for that has proven itself."""
+        if not self._leads():
+            return web.Response(status=503, text="this podpin stands by: ask again\n", headers={"Retry-After": "1"})
         try:
             notices = hooks.read(entry.source, headers, body)
         except NotUnderstood as error:
@@ -211,9 +217,11 @@ def _unauthorized() -> web.Response:
     return web.Response(status=401, text="unauthorized\n")
 
 
-async def answer(address: str, book: Book, look_at: Callable[[Collection[Notice]], int]) -> web.AppRunner:
+async def answer(
+    address: str, book: Book, look_at: Callable[[Collection[Notice]], int], leads: Callable[[], bool] = lambda: True
+) -> web.AppRunner:
     """Answer notices at HOST:PORT until the runner is cleaned up. Raises Invalid where that address cannot be had."""
-    answering = Hooks(book, look_at)
+    answering = Hooks(book, look_at, leads)
     app = web.Application(client_max_size=MOST_BYTES)
     app.router.add_route("*", "/hook/{source}/{path}", answering.answer)
     app.router.add_route("*", "/{anything:.*}", answering.answer)

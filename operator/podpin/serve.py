@@ -1,7 +1,8 @@
 """Puts the parts together, runs them until somebody says stop, and takes them apart again.
 
-Start: wait until the cluster lets podpin in, fill the mirrors, then let the workers at the queue. Stop, on SIGTERM or
-SIGINT: no new work, the writes in hand are finished, and the program ends within five seconds.
+Start: wait until the cluster lets podpin in, fill the mirrors, then let the workers at the queue; where several podpins
+share a Lease (`leader.py`), only while this one holds it. Stop, on SIGTERM or SIGINT: no new work, the writes in hand
+are finished, the Lease is given up, and the program ends within five seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import functools
 import logging
 import os
 import random
+import secrets
 import signal
+import socket
 import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -25,6 +28,7 @@ from podpin.adapters.cloud.credentials import CloudCredentials
 from podpin.adapters.kube import connection
 from podpin.adapters.kube.api import METADATA_LIST, Api
 from podpin.adapters.kube.cluster import Cluster
+from podpin.adapters.kube.lease import Lease
 from podpin.adapters.kube.mirror import Mirror
 from podpin.adapters.registry.client import RegistryClient
 from podpin.adapters.signatures import Verifier
@@ -33,6 +37,7 @@ from podpin.core import names
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key
 from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
+from podpin.leader import Leader
 from podpin.poller import Poller
 from podpin.queue import WorkQueue
 from podpin.reconcile import Reconciler, load_access
@@ -63,11 +68,23 @@ async def serve(settings: Settings) -> None:
     """
     with _stop_signals() as stop:
         configuration = await connection.load(settings.kubeconfig, settings.context, _connections(settings))
-        podpin = Podpin(settings, Api(configuration), stop)
-        try:
+        async with contextlib.AsyncExitStack() as open_:
+            leader: Leader | None = None
+            if settings.leader_elect:
+                # The Lease is asked for over connections of its own: it must not wait behind the work.
+                beside = Api(configuration)
+                open_.push_async_callback(beside.close)
+                leader = _leader(settings, beside)
+            podpin = Podpin(settings, Api(configuration, leader.left) if leader else Api(configuration), stop, leader)
+            open_.push_async_callback(podpin.close)
             await podpin.run(functools.partial(handlers.registry_of, configuration))
-        finally:
-            await podpin.close()
+
+
+def _leader(settings: Settings, api: Api) -> Leader:
+    """Who stands for election. Raises Invalid where nothing says in which namespace."""
+    namespace, _, name = settings.lease.rpartition("/")
+    lease = Lease(api, namespace or connection.own_namespace(), name)
+    return Leader(lease, settings.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}")
 
 
 def _connections(settings: Settings) -> int:
@@ -101,8 +118,8 @@ def _stop_signals() -> Iterator[asyncio.Event]:
 class Podpin:
     """All parts of one running podpin."""
 
-    def __init__(self, settings: Settings, api: Api, stop: asyncio.Event) -> None:
-        self._settings, self._api, self._stop = settings, api, stop
+    def __init__(self, settings: Settings, api: Api, stop: asyncio.Event, leader: Leader | None = None) -> None:
+        self._settings, self._api, self._stop, self._leader = settings, api, stop, leader
         self._queue = WorkQueue()
         self._rollouts = Rollouts(self._queue.add)
         self._cluster = Cluster(
@@ -141,6 +158,8 @@ class Podpin:
         )
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}
+        self._term: list[asyncio.Task[None]] = []
+        """The work: it goes on while this podpin leads."""
         self._ended: str | None = None
         self._let_in: str | None = "podpin has not reached the API server yet"
 
@@ -154,7 +173,6 @@ class Podpin:
             await self._until_stopped(self._knock())
             if self._stop.is_set():
                 return
-            self._start("poller", self._poller.run())
             for mirror in self._cluster.mirrors:
                 self._start("mirror", mirror.run())
             await self._until_stopped(self._mirrored())
@@ -163,33 +181,70 @@ class Podpin:
                 "watch", handlers.watch_forever(make, self._settings.namespaces, self._stop, self._listed)
             )
             self._start("sweep", self._sweep_forever())
-            workers = [self._start("worker", self._work()) for _ in range(self._settings.workers)]
+            election: asyncio.Task[None] | None = None
+            if self._leader is None:
+                self._begin_term()
+            else:
+                election = self._start("election", self._leader.run(self._begin_term, self._end_term))
             await self._stop.wait()
             log.info("stopping: finishing the work in hand")
             self._queue.stop()
-            _, unfinished = await asyncio.wait(workers, timeout=STOP_SECONDS)
-            if unfinished:
-                log.warning("%d rollouts were still worked on; their next look will go on from there", len(unfinished))
+            await self._finish()
+            if self._leader is not None and election is not None:
+                await self._step_down(self._leader, election)
             await asyncio.wait({watch}, timeout=KOPF_SECONDS)
         finally:
             if hooking:
                 await hooking.cleanup()
             await probing.cleanup()
 
+    def _begin_term(self) -> None:
+        """Let the work begin."""
+        workers = [self._start("worker", self._work()) for _ in range(self._settings.workers)]
+        self._term = [self._start("poller", self._poller.run()), *workers]
+
+    async def _end_term(self) -> None:
+        """End the work at once, and forget what it has learned: before the next term somebody else may have worked."""
+        term, self._term = self._term, []
+        for task in term:
+            task.cancel()
+        await asyncio.gather(*term, return_exceptions=True)
+        for key in self._rollouts:
+            self._reconciler.forget(key)
+            self._queue.add(key, bulk=True)
+
+    async def _finish(self) -> None:
+        """Let the work in hand be finished; the queue hands out no more."""
+        if workers := self._term[1:]:
+            _, unfinished = await asyncio.wait(workers, timeout=STOP_SECONDS)
+            if unfinished:
+                log.warning("%d rollouts were still worked on; their next look will go on from there", len(unfinished))
+
+    async def _step_down(self, leader: Leader, election: asyncio.Task[None]) -> None:
+        """Let somebody else lead, once nothing of the work is left that could write."""
+        await self._flush()
+        for task in (election, *self._term):
+            task.cancel()
+        await asyncio.gather(election, *self._term, return_exceptions=True)
+        await leader.release()
+
+    async def _flush(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cluster.flush(), timeout=0.5)
+
     async def _answer_hooks(self) -> AppRunner | None:
         """Answer webhooks, if the settings say where and which."""
         address, file = self._settings.hook_address, self._settings.hook_secrets
         if not address or not file:
             return None
-        book = hooks.Book(file)
-        answering = await hooks.answer(address, book, self._poller.look_at)
+        book, leader = hooks.Book(file), self._leader
+        answering = await hooks.answer(address, book, self._poller.look_at, lambda: not leader or leader.leads)
         log.info("webhooks are answered at %s; how many are allowed: %d", address, len(book.entries()))
         return answering
 
     async def close(self) -> None:
         """End whatever still runs, and close all connections."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._cluster.flush(), timeout=0.5)
+        await self._flush()
         for task in self._parts:
             task.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
@@ -210,10 +265,11 @@ class Podpin:
 
     def _watch_over(self, task: asyncio.Task[None]) -> None:
         """No part may end unnoticed: the liveness probe fails, and the kubelet starts podpin anew."""
+        part = self._parts.pop(task)
         if self._stop.is_set() or task.cancelled():
             return
         error = task.exception()
-        self._ended = f"podpin's {self._parts[task]} has ended: {error!r}"
+        self._ended = f"podpin's {part} has ended: {error!r}"
         log.error("%s", self._ended, exc_info=error)
 
     async def _until_stopped(self, work: Coroutine[object, object, None]) -> None:
@@ -259,6 +315,8 @@ class Podpin:
             return self._let_in or self._ended
         if not all(mirror.synced.is_set() for mirror in self._cluster.mirrors) or not self._listed.is_set():
             return "podpin is still reading the cluster"
+        if self._leader is not None and self._leader.trouble:
+            return self._leader.trouble
         return next((mirror.trouble for mirror in self._cluster.mirrors if mirror.trouble), None)
 
     # --- work

@@ -21,6 +21,7 @@ from podpin.core.duration import format_duration, parse_duration
 from podpin.core.mirrors import Mirror, parse_mirror
 
 _T = TypeVar("_T")
+_LEASE = re.compile(r"(?:[a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 DESCRIPTION = """\
@@ -69,6 +70,12 @@ class Settings:
     """The shortest time between two looks at a repository, whatever a rollout asks for."""
     sigstore_trusted_root: Path | None = None
     """The trusted_root.json by which signatures without keys are verified; none means that they cannot be."""
+    leader_elect: bool = False
+    """Whether to work only while holding a Lease, so that several podpins may run."""
+    lease: str = "podpin"
+    """That Lease, as NAME or NAMESPACE/NAME; without one, the namespace of podpin's Pod."""
+    identity: str | None = None
+    """What this podpin calls itself in the Lease; none is the host's name and something by chance."""
     health_address: str = "0.0.0.0:8080"
     hook_address: str | None = None
     """HOST:PORT where webhooks are answered; none are without it."""
@@ -163,6 +170,28 @@ def parse_settings(
         "FILE",
         Path,
     )
+    elect = "leader-elect"
+    run.add_argument(
+        f"--{elect}",
+        nargs="?",
+        const=True,
+        default=environment.get(_variable(elect)) or "false",
+        type=_yes_or_no,
+        metavar="true|false",
+        help="work only while holding a Lease, so that of several podpins one does, see docs/ha.md (default: false) "
+        f"[{_variable(elect)}]",
+    )
+    option(
+        "lease",
+        f"the Lease that they share (default: {usual.lease}, in the namespace of podpin's Pod)",
+        "[NAMESPACE/]NAME",
+        _lease,
+    )
+    option(
+        "identity",
+        "what this podpin, and no other at that time, calls itself there (default: the host's name and a random part)",
+        "NAME",
+    )
     option(
         "health-address",
         f"where /healthz and /readyz answer (default: {usual.health_address})",
@@ -183,6 +212,9 @@ def parse_settings(
     if bool(given.hook_address) != bool(given.hook_secrets):
         run.error("--hook-address and --hook-secrets need each other: where to answer webhooks, and which")
 
+    if not given.leader_elect and (given.lease or given.identity):
+        run.error("--lease and --identity need --leader-elect: without it there is no election")
+
     def listed(flag: str, flags: list[str] | None) -> list[str]:
         return _listed(environment.get(_variable(flag), "")) if flags is None else flags
 
@@ -202,6 +234,9 @@ def parse_settings(
         min_interval=given.min_interval,
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         sigstore_trusted_root=given.sigstore_trusted_root,
+        leader_elect=given.leader_elect,
+        lease=given.lease or usual.lease,
+        identity=given.identity,
         health_address=given.health_address,
         hook_address=given.hook_address,
         hook_secrets=given.hook_secrets,
@@ -230,6 +265,20 @@ def _one_of(words: Sequence[str]) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _yes_or_no(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text!r}")
+    return text == "true"
+
+
+def _lease(text: str) -> str:
+    if not _LEASE.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"must be NAME or NAMESPACE/NAME, of lower-case letters and digits, not {text!r}"
+        )
+    return text
 
 
 def _hosts(flag: str, hosts: Sequence[str], refuse: Callable[[str], NoReturn]) -> frozenset[str]:

@@ -1,8 +1,11 @@
-"""A way to the API server on which a podpin can be shot: before or after any single write.
+"""A way to the API server on which a podpin can be shot, before or after any single write, and which can be cut off.
 
 podpin is given this proxy's address. It forwards everything, watches included, with podpin's own client certificate,
 and counts the writes, events aside. At the write that a test has named it kills podpin: either before the API server
 hears of the write, or after it has carried it out, with the answer withheld.
+
+While it is cut off, all connections stay open and nothing passes in either direction; what podpin still waits for when
+it is mended is then passed on, however late.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -54,6 +58,11 @@ class FaultProxy:
         self._up = threading.Event()
         self._over = asyncio.Event()
         self._port = 0
+        self._open = asyncio.Event()
+        self._open.set()
+        self.late: list[tuple[float, str]] = []
+        """The writes that came while it was cut off: when, in seconds after the cut, and which."""
+        self._cut_at = 0.0
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def start(self, kubeconfig: Path) -> None:
@@ -82,6 +91,18 @@ class FaultProxy:
         self.writes.clear()
         self._shots = list(shots)
         self._counting = True
+
+    def cut(self) -> None:
+        """Let nothing pass from now on."""
+        assert self._loop is not None
+        self.late.clear()
+        self._cut_at = time.monotonic()
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def mend(self) -> None:
+        """Let everything pass again, and what has waited for that."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._open.set)
 
     @property
     def missed(self) -> list[Shot]:
@@ -112,6 +133,10 @@ class FaultProxy:
         await asyncio.sleep(0.25)  # aiohttp's own advice: TLS connections take a moment to be gone
 
     async def _handle(self, request: web.Request, session: ClientSession) -> web.StreamResponse:
+        if not self._open.is_set():
+            if request.method in WRITES:
+                self.late.append((time.monotonic() - self._cut_at, f"{request.method} {request.path}"))
+            await self._open.wait()
         shot = self._count(request)
         if shot is not None and shot.moment == "before":
             return await self._fire(request)
@@ -150,6 +175,7 @@ class FaultProxy:
         passed = web.StreamResponse(status=answer.status, headers=headers)
         await passed.prepare(request)
         async for chunk in answer.content.iter_any():
+            await self._open.wait()
             await passed.write(chunk)
         await passed.write_eof()
         return passed

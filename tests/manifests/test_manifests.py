@@ -135,6 +135,34 @@ def test_the_component_for_webhooks_fits_the_deployment_and_what_podpin_understa
     assert f"http://{service['metadata']['name']}.{service['metadata']['namespace']}/hook/" in document
 
 
+def test_the_component_for_two_replicas_fits_the_deployment_and_what_podpin_understands() -> None:
+    (patch,), (budget,), base = loaded("ha/deployment.yaml"), loaded("ha/poddisruptionbudget.yaml"), deployment()
+    assert patch["metadata"].items() <= base["metadata"].items()
+    assert patch["spec"]["replicas"] == 2
+    assert patch["spec"]["strategy"]["type"] == "RollingUpdate"
+    pod, (container,) = patch["spec"]["template"]["spec"], patch["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == base["spec"]["template"]["spec"]["containers"][0]["name"]
+    environment = {one["name"]: one.get("value", "podpin-6d4cf56db6-x7k2p") for one in container["env"]}
+    settings = parse_settings(["run"], environment)
+    assert (settings.leader_elect, settings.lease, settings.identity) == (True, "podpin", "podpin-6d4cf56db6-x7k2p")
+    assert container["env"][1]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+    mine = base["spec"]["selector"]
+    assert [one["labelSelector"] for one in pod["topologySpreadConstraints"]] == [mine, mine]
+    assert budget["spec"]["selector"] == mine
+
+
+def test_the_rights_to_the_lease_are_in_podpins_own_namespace_alone_and_not_given_without_the_component() -> None:
+    role, binding = loaded("ha/rbac.yaml")
+    assert (role["kind"], role["metadata"]["namespace"]) == ("Role", NAMESPACE)
+    leases = {Right("coordination.k8s.io", "leases", verb) for verb in ("get", "watch", "create", "update")}
+    assert granted(role["rules"]) == leases
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    (subject,) = binding["subjects"]
+    assert f"system:serviceaccount:{subject['namespace']}:{subject['name']}" == ACCOUNT
+    for file in ("rbac.yaml", "namespaced/rbac.yaml"):
+        assert not granted(loaded(file)[0]["rules"]) & leases
+
+
 def test_webhooks_are_off_unless_the_component_is_taken() -> None:
     assert not [folder for folder in FOLDERS if "components" in loaded(f"{folder}/kustomization.yaml".lstrip("/"))[0]]
     assert "HOOK" not in (MANIFESTS / "base/deployment.yaml").read_text()

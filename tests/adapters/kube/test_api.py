@@ -236,3 +236,34 @@ async def test_an_object_that_is_too_long_to_be_one_is_not_read_to_its_end(
     with pytest.raises(Unavailable, match="longer than 1 MiB"):
         await api.request("GET", PODS)
     assert await api.request("GET", PODS, query={"limit": "500"})
+
+
+@pytest.mark.parametrize("left", [0.0, -5.0])
+async def test_who_does_not_lead_may_look_and_writes_nothing(server: ApiServer, left: float) -> None:
+    api = Api(Configuration(host=server.url), lambda: left)
+    server.on("GET", PODS, Reply(body={"kind": "PodList"}))
+    assert await api.request("GET", PODS) == {"kind": "PodList"}
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        with pytest.raises(Unavailable, match="does not lead any more"):
+            await api.request(method, PODS, body={})
+    await api.close()
+    assert [asked.method for asked in server.asked] == ["GET"]
+
+
+async def test_a_write_is_waited_for_no_longer_than_podpin_leads() -> None:
+    gone = asyncio.Event()
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(never, "127.0.0.1", 0) as silent:
+        api = Api(Configuration(host=f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"), lambda: 0.2)
+        begun = asyncio.get_running_loop().time()
+        with pytest.raises(Unavailable):
+            await api.request("PATCH", PODS, body={})
+        assert 0.1 < asyncio.get_running_loop().time() - begun < 5
+        await api.close()
+        await gone.wait()

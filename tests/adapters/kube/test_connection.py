@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podpin.adapters.kube import connection
+from podpin.errors import Invalid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,3 +93,11 @@ def test_in_a_pod_the_namespace_is_its_own(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert connection.namespace_of(None, None) == "shop"
+
+
+def test_a_pod_knows_its_namespace_and_who_runs_elsewhere_is_told_to_name_one(tmp_path: Path) -> None:
+    file = tmp_path / "namespace"
+    with pytest.raises(Invalid, match="give --lease NAMESPACE/NAME"):
+        connection.own_namespace(file)
+    file.write_text("podpin-system")
+    assert connection.own_namespace(file) == "podpin-system"

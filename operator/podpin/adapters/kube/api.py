@@ -6,8 +6,9 @@ Nothing is retried here: a failed reconcile comes back by itself, later and with
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -48,10 +49,15 @@ class Expired(PodpinError):  # noqa: N818 -- named for what the resource version
 
 
 class Api:
-    """Raw requests to one API server, as one user."""
+    """Raw requests to one API server, as one user.
 
-    def __init__(self, configuration: Configuration) -> None:
+    `left` says for how many seconds podpin may still write: it is asked before each write, which is waited for no
+    longer than that.
+    """
+
+    def __init__(self, configuration: Configuration, left: Callable[[], float] = lambda: math.inf) -> None:
         self._client = ApiClient(configuration)
+        self._left = left
         self._host = str(configuration.host).rstrip("/")
         self._agent = f"podpin/{__version__}"
 
@@ -74,9 +80,10 @@ class Api:
         Raises Denied, NotFound, Conflict, Invalid or Unavailable, each with the API server's own message: it is the
         user's cluster that speaks, not a stranger. A path that could be taken for another one is Invalid, and not sent.
         """
-        response = await self._send(
-            method, path, query, body, kind, accept, aiohttp.ClientTimeout(total=REQUEST_SECONDS)
-        )
+        left = REQUEST_SECONDS if method == "GET" else min(REQUEST_SECONDS, self._left())
+        if left <= 0:
+            raise Unavailable("podpin does not lead any more, and writes nothing.")
+        response = await self._send(method, path, query, body, kind, accept, aiohttp.ClientTimeout(total=left))
         raw = await _read(response, LONGEST_PAGE if query and "limit" in query else LONGEST_OBJECT)
         if response.status >= 400:
             raise _error_of(response.status, raw, response.headers.get("Retry-After"))

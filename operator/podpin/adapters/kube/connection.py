@@ -16,6 +16,8 @@ from kubernetes.aio.client.configuration import Configuration
 
 from podpin.errors import Invalid
 
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""Where a Pod finds the name of its namespace."""
 CONNECTIONS = 32
 """How many requests to the API server may be under way at once, unless somebody says."""
 
@@ -76,6 +78,14 @@ def _path_of(kubeconfig: str | None, context: str | None) -> str | None:
     if path is None and context is None and os.environ.get("KUBERNETES_SERVICE_HOST"):
         return None
     return path or str(Path.home() / ".kube" / "config")
+
+
+def own_namespace(file: Path = OWN_NAMESPACE) -> str:
+    """The namespace of the Pod that podpin runs in. Raises Invalid where it runs in none."""
+    try:
+        return file.read_text().strip()
+    except OSError:
+        raise Invalid("podpin runs in no Pod, so in no namespace: give --lease NAMESPACE/NAME.") from None
 
 
 def _proxy_for(server: str) -> str | None:

@@ -1,0 +1,181 @@
+"""Two podpins and one Lease: one works, the other takes over, and no release is lost on the way or rolled out twice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+import yaml
+from tests.e2e.faultproxy import FaultProxy
+from tests.e2e.stage import RELEASE
+
+from podpin.clock import now
+from podpin.core.election import DEADLINE, LASTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.program import Program
+    from tests.e2e.stage import Stage
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+RIGHTS: Final = Path(__file__).parent.parent.parent / "manifests" / "ha" / "rbac.yaml"
+STOPPED, DEAD = 1.0, 20.0
+"""Within how many seconds the other leads when the leader is told to stop, and when it dies."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two podpins that serve the stage's namespace and share a Lease in it."""
+
+    stage: Stage
+    first: Program
+    second: Program
+
+    def lease(self) -> dict[str, Any]:
+        """What the Lease says."""
+        spec: dict[str, Any] = json.loads(self.stage.kubectl("get", "lease", "podpin", "-o", "json"))["spec"]
+        return spec
+
+    def told(self, podpin: Program, words: str, count: int = 1) -> datetime | None:
+        """When a podpin has logged this for that many times."""
+        lines = podpin.log.read_text().splitlines() if podpin.log.exists() else []
+        found = [one for one in map(json.loads, filter(_is_json, lines)) if words in one["message"]]
+        return datetime.fromisoformat(found[count - 1]["time"]) if len(found) >= count else None
+
+    def waits_until_leading(self, podpin: Program, name: str, since: datetime, timeout: float, count: int = 1) -> float:
+        """Wait until a podpin leads; returns how many seconds after a certain time it began to."""
+        at = self.stage.until(lambda: self.told(podpin, f"{name} leads", count), f"{name} to lead", timeout)
+        took = float((at - since).total_seconds())
+        self.stage.notes.append(f"{name} led after {took:.2f} s")
+        return took
+
+
+def _is_json(line: str) -> bool:
+    return line.startswith("{")
+
+
+@contextlib.contextmanager
+def pair(stage: Stage, way: Path | None = None) -> Iterator[Pair]:
+    """The first one leads, and the other stands by. `way` is the first one's to the API server."""
+    stage.need("identities")
+    for body in yaml.safe_load_all(
+        RIGHTS.read_text().replace("namespace: podpin-system", f"namespace: {stage.namespace}")
+    ):
+        if body["kind"] == "RoleBinding":
+            body["subjects"][0]["namespace"] = "podpin-system"
+        stage.apply(body)
+
+    def make(name: str, kubeconfig: Path | None = None) -> Program:
+        flags = [f"--lease={stage.namespace}/podpin", f"--identity={name}", "--leader-elect", "--log-format=json"]
+        more = {"kubeconfig": kubeconfig} if kubeconfig else {}
+        return stage.make_podpin(f"{stage.namespace}-{name}", namespaces=[stage.namespace], flags=flags, **more)
+
+    both = Pair(stage, make("first", way), make("second"))
+    try:
+        both.first.start()
+        stage.until(lambda: both.told(both.first, "first leads"), "the first to lead")
+        both.second.start()  # ready, though it does not lead
+        stage.until(lambda: both.told(both.second, "second stands by: first leads"), "the second to stand by")
+        yield both
+        assert both.first.trouble() + both.second.trouble() == []
+    except AssertionError as error:
+        error.add_note(both.first.said())
+        error.add_note(both.second.said())
+        raise
+    finally:
+        both.first.kill()
+        both.second.kill()
+
+
+def begin(stage: Stage) -> None:
+    """A first version is stable, and a second one is under way."""
+    stage.push("1.0.0")
+    stage.apply(stage.rollout(rollout={"bakeTime": "5s"}, registry={"interval": "10s"}))
+    stage.until_stable("1.0.0")
+    stage.push("1.1.0")
+    stage.annotate("reconcile", "1.1.0")
+    stage.until(lambda: runs(stage) == stage.release("1.1.0"), "1.1.0 to begin")
+
+
+def runs(stage: Stage) -> str:
+    return str(stage.deployment()["spec"]["template"]["metadata"]["labels"][RELEASE])
+
+
+def ran(stage: Stage) -> list[str]:
+    """The versions that the Deployment has run, in their order."""
+    tags = {stage.release(tag): tag for tag in stage.verdicts()}
+    return [tags[release] for release in stage.templates()]
+
+
+def test_the_leader_is_killed_in_mid_rollout_and_told_to_stop_in_the_next_one(bare_stage: Stage) -> None:
+    stage = bare_stage
+    with pair(stage) as both:
+        begin(stage)
+        killed = now()
+        both.first.kill()
+        assert both.waits_until_leading(both.second, "second", killed, DEAD + 10) <= DEAD
+        stage.until_stable("1.1.0")
+        assert ran(stage) == ["1.0.0", "1.1.0"]
+
+        both.first.start()
+        stage.until(lambda: both.told(both.first, "first stands by: second leads"), "the first to stand by")
+        stage.push("1.2.0", "missing_binary")
+        stage.annotate("reconcile", "1.2.0")
+        stage.until(lambda: runs(stage) == stage.release("1.2.0"), "1.2.0 to begin")
+        stopped = now()
+        code, _ = both.second.terminate()
+        assert code == 0
+        assert both.waits_until_leading(both.first, "first", stopped, DEAD, count=2) <= STOPPED
+        stage.until_says("RolledBack", ":1.1.0@")
+        assert ran(stage) == ["1.0.0", "1.1.0", "1.2.0", "1.1.0"]
+        assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable", "1.2.0": "CannotStart"}
+        assert both.lease()["leaseTransitions"] == 2
+
+        assert both.first.terminate()[0] == 0
+        assert both.lease()["holderIdentity"] == ""
+        begun = now()
+        both.second.start()
+        assert both.waits_until_leading(both.second, "second", begun, DEAD, count=2) <= 10, "it waited for a free Lease"
+        stage.look()
+        assert ran(stage) == ["1.0.0", "1.1.0", "1.2.0", "1.1.0"]
+
+
+def test_a_leader_that_is_cut_off_from_the_api_server_writes_nothing_from_when_another_may_lead(
+    bare_stage: Stage,
+) -> None:
+    stage = bare_stage
+    way = stage.folder / f"{stage.namespace}.kubeconfig"
+    proxy = FaultProxy(stage.kubeconfig, lambda: None)
+    proxy.start(way)
+    try:
+        with pair(stage, way) as both:
+            begin(stage)
+            cut = now()
+            proxy.cut()
+            stage.push("1.2.0", "missing_binary")  # both see it, and the first wants to act on it
+            assert DEADLINE < both.waits_until_leading(both.second, "second", cut, DEAD + 10) <= DEAD
+            lost = both.told(both.first, "first does not lead any more")
+            assert lost is not None
+            assert (lost - cut).total_seconds() <= DEADLINE + 0.5
+            assert both.first.ask("/healthz") == (200, "ok")
+            assert both.first.ask("/readyz")[0] == 503
+            stage.until_says("RolledBack", ":1.2.0@")
+            assert [when for when, _ in proxy.late if when > DEADLINE + 0.5] == [], proxy.late
+            assert [one for _, one in proxy.late if "/leases" not in one], "the first never wanted to write"
+            proxy.mend()
+            both.first.wait_ready()
+            stage.until(lambda: both.told(both.first, "first stands by: second leads"), "the first to stand by")
+            assert LASTS > DEADLINE
+            stage.look()
+            assert runs(stage) == stage.release("1.1.0")
+            assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable", "1.2.0": "CannotStart"}
+            assert ran(stage) == ["1.0.0", "1.1.0", "1.2.0", "1.1.0"]
+    finally:
+        proxy.stop()
