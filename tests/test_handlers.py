@@ -68,6 +68,13 @@ def test_kopf_posts_nothing_and_scans_nothing() -> None:
     settings = handlers.settings_of()
     assert settings.posting.enabled is False
     assert settings.scanning.disabled is True
+    assert dict(settings.watching.label_selectors) == {}
+
+
+def test_a_selector_goes_to_the_api_server_with_the_list_and_the_watch() -> None:
+    settings = handlers.settings_of("shard in (a,b)")
+    resource = kopf.Resource("podpin.dev", "v1alpha1", "imagerollouts")
+    assert list(settings.watching.label_selectors.collect(resource)) == ["shard in (a,b)"]
 
 
 @pytest.mark.parametrize("kind", [None, "ADDED", "MODIFIED"])

@@ -39,7 +39,7 @@ from podpin.hooks import (
 from tests.test_probes import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Collection, Mapping
 
 PATH = "0f9d3c5a7b1e2846"
 SECRET = "correct-horse-battery"
@@ -66,11 +66,18 @@ class World:
     asked: list[Notice] = field(default_factory=list)
     followed: int = 1
     leads: bool = True
+    answer: tuple[int, str] | None = (202, "accepted\n")
+    """What the podpin that leads says, if it is another one."""
+    handed_on: list[tuple[str, bytes]] = field(default_factory=list)
     heard: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
 
     def look_at(self, notices: Collection[Notice]) -> int:
         self.asked += notices
         return self.followed * len(notices)
+
+    async def hand_on(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str] | None:
+        self.handed_on.append((path, body))
+        return self.answer
 
     async def post(self, path: str, body: Any = WEB, method: str = "POST", **headers: str) -> tuple[int, str]:
         """Send one request; header names have underscores for dashes."""
@@ -95,7 +102,7 @@ def file(tmp_path: Path) -> Path:
 async def world(file: Path) -> AsyncIterator[World]:
     world = World(port=free_port())
     world.url = f"http://127.0.0.1:{world.port}"
-    runner = await hooks.answer(f"127.0.0.1:{world.port}", Book(str(file)), world.look_at, lambda: world.leads)
+    runner = await hooks.answer(f"127.0.0.1:{world.port}", Book(str(file)), world.look_at, world)
     yield world
     await runner.cleanup()
 
@@ -121,12 +128,23 @@ async def test_a_notice_that_proves_itself_brings_a_look(world: World) -> None:
     assert world.asked[1:] == [Notice("r.example.com", "shop/api"), Notice("ghcr.io", "shop/web")]
 
 
-async def test_a_podpin_that_stands_by_sends_away_those_who_have_proven_themselves(world: World) -> None:
+async def test_a_podpin_that_stands_by_hands_on_what_has_proven_itself_and_says_what_the_leader_says(
+    world: World,
+) -> None:
     world.leads = False
-    assert await world.post(f"/hook/plain/{PATH}") == (503, "this podpin stands by: ask again\n")
-    assert ("Retry-After", "1") in world.heard[-1]
-    assert await world.post(f"/hook/plain/{PATH}x") == UNAUTHORIZED
+    assert await world.post(f"/hook/plain/{PATH}?a=b%20c") == (202, "accepted\n")
+    assert world.handed_on == [(f"/hook/plain/{PATH}?a=b%20c", json.dumps(WEB).encode())]
     assert world.asked == []
+    world.answer = (429, "too many\n")
+    assert await world.post(f"/hook/plain/{PATH}") == (429, "too many\n")
+    world.answer = None
+    status, text = await world.post(f"/hook/plain/{PATH}")
+    assert (status, text) == (503, "this podpin stands by, and the one that leads does not answer: ask again\n")
+    assert ("Retry-After", "2") in world.heard[-1]
+    world.handed_on.clear()
+    assert await world.post(f"/hook/plain/{PATH}x") == UNAUTHORIZED
+    assert await world.post("/hook/distribution/shop", Authorization="Bearer wrong") == UNAUTHORIZED
+    assert world.handed_on == []
 
 
 async def test_who_sends_cloudevents_may_ask_first(world: World) -> None:

@@ -42,6 +42,7 @@ class Line:
     """The way of one podpin to the API server."""
 
     server: ApiServer
+    namespace: str = "podpin-system"
     error: PodpinError | None = None
     """How every request fails."""
     hangs: bool = False

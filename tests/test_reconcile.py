@@ -18,6 +18,7 @@ from podpin.core.keyring import Access
 from podpin.core.names import Key
 from podpin.core.policy.terms import PassedOver
 from podpin.core.release import record_of
+from podpin.core.selector import parse_selector
 from podpin.core.spec import Problem, Spec
 from podpin.errors import Conflict, Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import Failed, Found, Outcome
@@ -937,6 +938,35 @@ async def test_a_source_that_the_watch_has_not_told_of_yet_is_not_taken_for_miss
     assert world.followed[-1]["app"].given == Found("1.0.1", digest("c"))
     await podpin.look()
     assert world.asked["rollout"] == 1
+
+
+async def test_a_source_that_another_podpin_serves_is_asked_after_each_minute() -> None:
+    world, podpin = await proven()
+    world.apply(promoting())
+    assert world.rollout is not None
+    world.rollout["metadata"]["labels"] = {"shard": "a"}
+    world.others[STAGING] = staging(1, "a")
+    podpin.rollouts.selector = parse_selector("shard=a")
+    await podpin.settle()
+    assert await podpin.look() == timedelta(minutes=1)
+    assert world.followed[-1]["app"].given == Found("1.0.1", digest("a"))
+    assert podpin.rollouts.get(STAGING) is None
+    world.others[STAGING] = staging(2, "d")
+    await podpin.look()
+    assert world.followed[-1]["app"].given == Found("1.0.2", digest("d"))
+
+
+async def test_a_rollout_that_goes_over_to_another_podpin_is_let_go_of_even_if_podpin_s_own_write_tells_first() -> None:
+    world, podpin = await proven()
+    assert world.rollout is not None
+    world.rollout["metadata"]["labels"] = {"shard": "b"}
+    world.rollout["metadata"]["resourceVersion"] = str(int(world.rollout["metadata"]["resourceVersion"]) + 1)
+    podpin.rollouts.selector = parse_selector("shard=a")
+    world.push("b")
+    assert await podpin.settle() == []
+    assert podpin.woken == [WEB]
+    assert world.forgotten == [WEB]
+    assert podpin.rollouts.get(WEB) is None
 
 
 async def test_rollouts_that_promote_from_each_other_are_refused() -> None:

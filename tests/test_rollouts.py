@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from podpin.core.names import Key
+from podpin.core.selector import parse_selector
 from podpin.rollouts import Rollouts
 
 WEB = Key("shop", "web")
@@ -133,3 +134,27 @@ def test_who_follows_nobody_any_more_is_let_sleep() -> None:
     assert woken == []
     rollouts.follow(WEB, [])
     assert rollouts._followers == rollouts._sources == {}
+
+
+def labelled(version: int, **labels: str) -> dict[str, Any]:
+    raw = body(version)
+    raw["metadata"]["labels"] = labels
+    return raw
+
+
+def test_what_another_podpin_serves_is_not_held() -> None:
+    woken: list[Key] = []
+    rollouts = Rollouts(woken.append, parse_selector("shard=a"))
+    assert rollouts.put(labelled(5, shard="b")) is False
+    assert (list(rollouts), woken) == ([], [])
+    assert rollouts.put(labelled(6, shard="a")) is True
+
+
+def test_one_that_goes_over_to_another_podpin_is_dropped_and_its_key_told_of() -> None:
+    woken: list[Key] = []
+    rollouts = Rollouts(woken.append, parse_selector("shard=a"))
+    rollouts.put(labelled(6, shard="a"))
+    assert rollouts.put(labelled(5, shard="b")) is False, "news from before is none"
+    assert (list(rollouts), woken) == ([WEB], [])
+    assert rollouts.put(labelled(7)) is False
+    assert (list(rollouts), woken) == ([], [WEB])

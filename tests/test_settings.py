@@ -11,6 +11,7 @@ import pytest
 from podpin import __version__
 from podpin.core.clouds import Loan
 from podpin.core.mirrors import Mirror
+from podpin.core.selector import parse_selector
 from podpin.settings import Settings, parse_settings
 
 
@@ -51,6 +52,8 @@ def test_nothing_given_serves_all_namespaces_and_trusts_no_plain_http() -> None:
         ((), {"PODPIN_MIN_INTERVAL": "1h"}, {"min_interval": timedelta(hours=1)}),
         (("--sigstore-trusted-root", "/r.json"), {}, {"sigstore_trusted_root": Path("/r.json")}),
         ((), {"PODPIN_SIGSTORE_TRUSTED_ROOT": "/r.json"}, {"sigstore_trusted_root": Path("/r.json")}),
+        (("--selector", "shard = a"), {}, {"selector": parse_selector("shard = a")}),
+        ((), {"PODPIN_SELECTOR": "shard in (a,b),!old"}, {"selector": parse_selector("shard in (a,b),!old")}),
         (("--leader-elect",), {}, {"leader_elect": True}),
         (("--leader-elect=false",), {"PODPIN_LEADER_ELECT": "true"}, {}),
         ((), {"PODPIN_LEADER_ELECT": "true"}, {"leader_elect": True}),
@@ -94,6 +97,7 @@ def test_a_flag_wins_over_its_variable(
         (("run", "--insecure-registry", "r/x"), {}, "--insecure-registry: must be HOST or HOST:PORT, without a scheme"),
         (("run", "--leader-elect=yes"), {}, "--leader-elect: must be true or false, not 'yes'"),
         (("run",), {"PODPIN_LEADER_ELECT": "1"}, "--leader-elect: must be true or false, not '1'"),
+        (("run", "--selector", "shard is a"), {}, "--selector: 'shard is a' is no label selector: write shard=a,"),
         (("run", "--lease", "a"), {}, "--lease and --identity need --leader-elect"),
         (("run",), {"PODPIN_IDENTITY": "a"}, "--lease and --identity need --leader-elect"),
         (("run", "--leader-elect", "--lease", "a/b/c"), {}, "--lease: must be NAME or NAMESPACE/NAME, of lower-case"),

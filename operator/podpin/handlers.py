@@ -71,9 +71,14 @@ def registry_of(
     return registry
 
 
-def settings_of() -> kopf.OperatorSettings:
-    """kopf's settings: no events and no scans of its own, patience without end, and little memory per object."""
+def settings_of(selector: str = "") -> kopf.OperatorSettings:
+    """kopf's settings: no events and no scans of its own, patience without end, and little memory per object.
+
+    The label selector is sent along: what it does not select costs nothing.
+    """
     settings = kopf.OperatorSettings()
+    if selector:
+        settings.watching.label_selectors[GROUP, PLURAL] = selector
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.networking.error_backoffs = Backoffs()
@@ -90,13 +95,14 @@ async def watch_forever(
     namespaces: tuple[str, ...],
     stop: asyncio.Event,
     ready: asyncio.Event,
+    selector: str = "",
 ) -> None:
     """Keep kopf running until `stop` is set: whatever ends it early, it is started again."""
     while not stop.is_set():
         try:
             await kopf.operator(
                 registry=make_registry(),
-                settings=settings_of(),
+                settings=settings_of(selector),
                 standalone=True,
                 # Only peering needs it, which is off; kopf would ask for the user's name, which a bare number has not.
                 identity=FIELD_MANAGER,  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import yaml
 from aiohttp import web
@@ -24,7 +24,7 @@ from podpin.errors import Invalid
 from podpin.listening import listen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from podpin.core.hooks import Notice
 
@@ -110,21 +110,33 @@ class Bucket:
         self._left -= count
 
 
+class Leader(Protocol):
+    """The podpin that looks, as seen from one that may stand by."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is this one."""
+
+    async def hand_on(self, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, str] | None:
+        """What it answers to a request, or None where it cannot be reached."""
+
+
 class Hooks:
     """Answers notices. `look_at` asks for a look at what they are about, and says how many looks that takes.
 
-    `leads` says whether this podpin looks at all: one that stands by sends the caller on.
+    `leader` is the way to the podpin that looks, where this one may stand by; it is asked once a notice has proven
+    itself.
     """
 
     def __init__(
         self,
         book: Book,
         look_at: Callable[[Collection[Notice]], int],
-        leads: Callable[[], bool] = lambda: True,
+        leader: Leader | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book, self._look_at, self._leads, self._monotonic = book, look_at, leads, monotonic
+        self._book, self._look_at, self._leader, self._monotonic = book, look_at, leader, monotonic
         self._reading = asyncio.Semaphore(MOST_BODIES)
         self._all = Bucket(BURST_OF_ALL, PER_SECOND_OF_ALL, monotonic())
         self._places: dict[Entry, asyncio.Semaphore] = {}
@@ -151,7 +163,18 @@ class Hooks:
         if not isinstance(body, bytes):
             self._complain(entry, f"is longer than {MOST_BYTES} bytes, or took more than {BODY_SECONDS:.0f} s to come")
             return body
+        if self._leader is not None and not self._leader.leads:
+            return await self._hand_on(self._leader, entry, request, body)
         return self._take(entry, headers, body)
+
+    async def _hand_on(self, leader: Leader, entry: Entry, request: web.Request, body: bytes) -> web.Response:
+        """This podpin stands by: what the one that leads says is the answer."""
+        answer = await leader.hand_on(request.rel_url.raw_path_qs, request.headers, body)
+        if answer is None:
+            self._complain(entry, "could not be handed on to the podpin that leads")
+            text = "this podpin stands by, and the one that leads does not answer: ask again\n"
+            return web.Response(status=503, text=text, headers={"Retry-After": "2"})
+        return web.Response(status=answer[0], text=answer[1])
 
     def _unproven(self, entry: Entry) -> asyncio.Semaphore:
         """The places of a hook whose bodies have to be read before they prove anything: no other waits for them."""
@@ -175,8 +198,6 @@ class Hooks:
 
     def _take(self, entry: Entry, headers: dict[str, str], body: bytes) -> web.Response:
         """Do what a notice asks for that has proven itself."""
-        if not self._leads():
-            return web.Response(status=503, text="this podpin stands by: ask again\n", headers={"Retry-After": "1"})
         try:
             notices = hooks.read(entry.source, headers, body)
         except NotUnderstood as error:
@@ -218,10 +239,10 @@ def _unauthorized() -> web.Response:
 
 
 async def answer(
-    address: str, book: Book, look_at: Callable[[Collection[Notice]], int], leads: Callable[[], bool] = lambda: True
+    address: str, book: Book, look_at: Callable[[Collection[Notice]], int], leader: Leader | None = None
 ) -> web.AppRunner:
     """Answer notices at HOST:PORT until the runner is cleaned up. Raises Invalid where that address cannot be had."""
-    answering = Hooks(book, look_at, leads)
+    answering = Hooks(book, look_at, leader)
     app = web.Application(client_max_size=MOST_BYTES)
     app.router.add_route("*", "/hook/{source}/{path}", answering.answer)
     app.router.add_route("*", "/{anything:.*}", answering.answer)

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 class Lease(Protocol):
     """What is held."""
 
+    namespace: str
+
     async def read(self) -> Held | None:
         """The Lease as it is now, or None where there is none."""
 
@@ -67,7 +69,7 @@ class Leader:
         monotonic: Callable[[], float] = seconds,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        self.me = me
+        self.me, self.namespace = me, lease.namespace
         self._lease, self._monotonic, self._now = lease, monotonic, now
         self._sight: Sight | None = None
         self._held: Held | None = None

@@ -94,6 +94,8 @@ DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
 """The reason of the verdict on a release that did not become healthy in time."""
 MOST_SOURCES = 32
 """How many rollouts are followed from source to source in search of one that leads back."""
+ELSEWHERE = timedelta(minutes=1)
+"""After how long one that follows a rollout which another podpin serves looks at that again: no watch tells of it."""
 ASK_AGAIN = timedelta(seconds=10)
 """How long an answer from the registry or from a Pod's events is taken for current."""
 
@@ -478,7 +480,10 @@ class Reconciler:
         """What other rollouts have proven, by container, and from when on it may be another answer."""
         policies = {image.container: image.policy.promote for image in spec.images if image.policy.promote is not None}
         sources = [source_key(policy) for policy in policies.values()]
-        self._rollouts.follow(rollout.key, (*sources, *dependency_keys(rollout.key, spec)))
+        others = (*sources, *dependency_keys(rollout.key, spec))
+        self._rollouts.follow(rollout.key, others)
+        if self._rollouts.selector.terms and any(self._rollouts.version(one) is None for one in others):
+            memory.ripe = self._clock() + ELSEWHERE
         given: dict[str, Found | Failed | PassedOver] = {}
         for container, policy in policies.items():
             source, holds = source_key(policy), _held_digest(rollout, spec, container)
@@ -531,7 +536,8 @@ class Reconciler:
             live = await self._cluster.rollout(key)
             if live is not None:
                 self._rollouts.put(live)
-                body = self._rollouts.get(key)
+                # One that another podpin serves is not held here.
+                body = self._rollouts.get(key) or {"spec": {}, "status": {}, **live}
         return None if body is None or body["metadata"].get("deletionTimestamp") else body
 
     async def _source(self, key: Key) -> Source | None:

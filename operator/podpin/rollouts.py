@@ -11,15 +11,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from podpin.core.names import PROMOTE_TO, Key
+from podpin.core.selector import EVERYTHING, Selector
 
 
 class Rollouts:
     """A table of packed objects by key.
 
-    `wake` is called with the key of a rollout that follows another one, when there is news of that.
+    `wake` is called with the key of a rollout that follows another one, when there is news of that. What `selector`
+    does not select is not held, and `wake` is called with its key if it was.
     """
 
-    def __init__(self, wake: Callable[[Key], None] = lambda _: None) -> None:
+    def __init__(self, wake: Callable[[Key], None] = lambda _: None, selector: Selector = EVERYTHING) -> None:
+        self.selector = selector
         self._held: dict[Key, tuple[int, bytes]] = {}
         self._wake = wake
         self._sources: dict[Key, frozenset[Key]] = {}
@@ -35,6 +38,10 @@ class Rollouts:
         key, version = Key(metadata["namespace"], metadata["name"]), int(metadata["resourceVersion"])
         known = self._held.get(key)
         if known is not None and version <= known[0]:
+            return False
+        if not self.selector.matches(metadata.get("labels") or {}):
+            if self.drop(key):
+                self._wake(key)
             return False
         slim = {
             "metadata": {field: metadata[field] for field in _KEPT if field in metadata},

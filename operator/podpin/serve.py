@@ -37,6 +37,7 @@ from podpin.core import names
 from podpin.core.kinds import KINDS
 from podpin.core.names import Key
 from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
+from podpin.forwarding import Forwarding
 from podpin.leader import Leader
 from podpin.poller import Poller
 from podpin.queue import WorkQueue
@@ -82,7 +83,7 @@ async def serve(settings: Settings) -> None:
 
 def _leader(settings: Settings, api: Api) -> Leader:
     """Who stands for election. Raises Invalid where nothing says in which namespace."""
-    namespace, _, name = settings.lease.rpartition("/")
+    namespace, _, name = (settings.lease or names.lease_name(settings.selector.text)).rpartition("/")
     lease = Lease(api, namespace or connection.own_namespace(), name)
     return Leader(lease, settings.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}")
 
@@ -121,7 +122,7 @@ class Podpin:
     def __init__(self, settings: Settings, api: Api, stop: asyncio.Event, leader: Leader | None = None) -> None:
         self._settings, self._api, self._stop, self._leader = settings, api, stop, leader
         self._queue = WorkQueue()
-        self._rollouts = Rollouts(self._queue.add)
+        self._rollouts = Rollouts(self._queue.add, settings.selector)
         self._cluster = Cluster(
             api,
             settings.namespaces,
@@ -160,13 +161,16 @@ class Podpin:
         self._parts: dict[asyncio.Task[None], str] = {}
         self._term: list[asyncio.Task[None]] = []
         """The work: it goes on while this podpin leads."""
+        self._forwarding: Forwarding | None = None
         self._ended: str | None = None
         self._let_in: str | None = "podpin has not reached the API server yet"
 
     async def run(self, registry_of: handlers.RegistryOf) -> None:
         """Run until the stop event is set."""
         probing = await probes.answer(self._settings.health_address, lambda: self._ended, self._unready)
-        log.info("podpin %s serves %s", __version__, ", ".join(self._settings.namespaces) or "all namespaces")
+        selected = f", of those {self._settings.selector.text}" if self._settings.selector.text else ""
+        served = ", ".join(self._settings.namespaces) or "all namespaces"
+        log.info("podpin %s serves %s%s", __version__, served, selected)
         hooking: AppRunner | None = None
         try:
             hooking = await self._answer_hooks()
@@ -178,7 +182,10 @@ class Podpin:
             await self._until_stopped(self._mirrored())
             make = functools.partial(registry_of, self._rollouts, self._queue, self._gone)
             watch = self._start(
-                "watch", handlers.watch_forever(make, self._settings.namespaces, self._stop, self._listed)
+                "watch",
+                handlers.watch_forever(
+                    make, self._settings.namespaces, self._stop, self._listed, self._settings.selector.text
+                ),
             )
             self._start("sweep", self._sweep_forever())
             election: asyncio.Task[None] | None = None
@@ -237,8 +244,11 @@ class Podpin:
         address, file = self._settings.hook_address, self._settings.hook_secrets
         if not address or not file:
             return None
-        book, leader = hooks.Book(file), self._leader
-        answering = await hooks.answer(address, book, self._poller.look_at, lambda: not leader or leader.leads)
+        book = hooks.Book(file)
+        if self._leader is not None:
+            port = int(address.rpartition(":")[2])
+            self._forwarding = Forwarding(self._leader, self._api, self._leader.namespace, port)
+        answering = await hooks.answer(address, book, self._poller.look_at, self._forwarding)
         log.info("webhooks are answered at %s; how many are allowed: %d", address, len(book.entries()))
         return answering
 
@@ -248,6 +258,8 @@ class Podpin:
         for task in self._parts:
             task.cancel()
         await asyncio.gather(*self._parts, return_exceptions=True)
+        if self._forwarding is not None:
+            await self._forwarding.close()
         await self._checking.close()
         await self._check_client.close()
         await self._registry.close()
@@ -385,6 +397,8 @@ class Podpin:
         for namespace in self._settings.namespaces or ("",):
             where = f"/namespaces/{namespace}" if namespace else ""
             query = {"limit": "500"}
+            if self._settings.selector.text:
+                query["labelSelector"] = self._settings.selector.text
             while True:
                 page = await self._api.request(
                     "GET", f"/apis/{names.API_VERSION}{where}/{names.PLURAL}", query=query, accept=METADATA_LIST

@@ -19,6 +19,7 @@ from podpin import __version__
 from podpin.core.clouds import Loan, parse_loan
 from podpin.core.duration import format_duration, parse_duration
 from podpin.core.mirrors import Mirror, parse_mirror
+from podpin.core.selector import EVERYTHING, Selector, SelectorInvalid, parse_selector
 
 _T = TypeVar("_T")
 _LEASE = re.compile(r"(?:[a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-.a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -54,6 +55,8 @@ class Settings:
     context: str | None = None
     namespaces: tuple[str, ...] = ()
     """The namespaces to serve; none means all."""
+    selector: Selector = EVERYTHING
+    """Which ImageRollouts to serve there, by their labels."""
     insecure_registries: frozenset[str] = frozenset()
     """HOST or HOST:PORT of registries that may be spoken to over plain HTTP."""
     trusted_realms: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -72,8 +75,9 @@ class Settings:
     """The trusted_root.json by which signatures without keys are verified; none means that they cannot be."""
     leader_elect: bool = False
     """Whether to work only while holding a Lease, so that several podpins may run."""
-    lease: str = "podpin"
-    """That Lease, as NAME or NAMESPACE/NAME; without one, the namespace of podpin's Pod."""
+    lease: str | None = None
+    """That Lease, as NAME or NAMESPACE/NAME, where it is not podpin's own one for what it serves; without a namespace
+    it is in that of podpin's Pod."""
     identity: str | None = None
     """What this podpin calls itself in the Lease; none is the host's name and something by chance."""
     health_address: str = "0.0.0.0:8080"
@@ -131,6 +135,9 @@ def parse_settings(
     option("kubeconfig", "kubeconfig file to use", "FILE")
     option("context", "context of the kubeconfig to use", "NAME")
     listing("namespace", "serve this namespace only; may be repeated (default: all)", "NAME")
+    option(
+        "selector", "serve only ImageRollouts with these labels, as in shard=a; see docs/ha.md", "SELECTOR", _selector
+    )
     listing(
         "insecure-registry",
         "speak plain HTTP to this registry; may be repeated. Everything sent there can be read and changed on the way",
@@ -183,7 +190,7 @@ def parse_settings(
     )
     option(
         "lease",
-        f"the Lease that they share (default: {usual.lease}, in the namespace of podpin's Pod)",
+        "the Lease that they share (default: podpin, or one for each --selector, in the namespace of podpin's Pod)",
         "[NAMESPACE/]NAME",
         _lease,
     )
@@ -222,6 +229,7 @@ def parse_settings(
         kubeconfig=given.kubeconfig,
         context=given.context,
         namespaces=tuple(dict.fromkeys(listed("namespace", given.namespace))),
+        selector=given.selector or EVERYTHING,
         insecure_registries=_hosts(
             "insecure-registry", listed("insecure-registry", given.insecure_registry), run.error
         ),
@@ -235,7 +243,7 @@ def parse_settings(
         trusted_realms=_realms(listed("trusted-realm", given.trusted_realm), run.error),
         sigstore_trusted_root=given.sigstore_trusted_root,
         leader_elect=given.leader_elect,
-        lease=given.lease or usual.lease,
+        lease=given.lease,
         identity=given.identity,
         health_address=given.health_address,
         hook_address=given.hook_address,
@@ -279,6 +287,13 @@ def _lease(text: str) -> str:
             f"must be NAME or NAMESPACE/NAME, of lower-case letters and digits, not {text!r}"
         )
     return text
+
+
+def _selector(text: str) -> Selector:
+    try:
+        return parse_selector(text)
+    except SelectorInvalid as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _hosts(flag: str, hosts: Sequence[str], refuse: Callable[[str], NoReturn]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Two podpins and one Lease: one works, the other takes over, and no release is lost on the way or rolled out twice."""
+"""Several podpins: one works and the other takes over, or each has its share; nothing is lost or rolled out twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 import yaml
 from tests.e2e.faultproxy import FaultProxy
-from tests.e2e.stage import RELEASE
+from tests.e2e.stage import RELEASE, stays
 
 from podpin.clock import now
 from podpin.core.election import DEADLINE, LASTS
@@ -179,3 +179,46 @@ def test_a_leader_that_is_cut_off_from_the_api_server_writes_nothing_from_when_a
             assert ran(stage) == ["1.0.0", "1.1.0", "1.2.0", "1.1.0"]
     finally:
         proxy.stop()
+
+
+def test_a_rollout_goes_over_from_one_share_to_another_in_mid_rollout(bare_stage: Stage) -> None:
+    stage = bare_stage
+    stage.need("identities")
+    shares = {
+        name: stage.make_podpin(
+            f"{stage.namespace}-{name}", namespaces=[stage.namespace], flags=[f"--selector=shard={name}"]
+        )
+        for name in ("a", "b")
+    }
+    try:
+        for podpin in shares.values():
+            podpin.start()
+        stage.push("1.0.0")
+        body = stage.rollout(rollout={"bakeTime": "5s"}, registry={"interval": "10s"})
+        body["metadata"]["labels"] = {"shard": "a"}
+        stage.apply(body)
+        stage.until_stable("1.0.0")
+        stage.push("1.1.0")
+        stage.annotate("reconcile", "1.1.0")
+        stage.until(lambda: runs(stage) == stage.release("1.1.0"), "1.1.0 to begin")
+        stage.change({"metadata": {"labels": {"shard": "b"}}})
+        stage.until_stable("1.1.0")
+        assert f"{stage.namespace}/web: RolledOut" in shares["b"].said("RolledOut")
+        stage.push("1.2.0", "missing_binary")
+        stage.look()
+        stage.until_says("RolledBack", ":1.2.0@")
+        assert ran(stage) == ["1.0.0", "1.1.0", "1.2.0", "1.1.0"]
+        assert stage.verdicts() == {"1.0.0": "Stable", "1.1.0": "Stable", "1.2.0": "CannotStart"}
+        assert "RolledBack" not in shares["a"].said()
+        stage.change({"metadata": {"labels": {"shard": None}}})
+        stage.push("1.3.0")
+        stage.annotate("reconcile", "nobody's")
+        stays(12, lambda: runs(stage) == stage.release("1.1.0"), "nobody serves it")
+        assert [podpin.trouble() for podpin in shares.values()] == [[], []]
+    except AssertionError as error:
+        for podpin in shares.values():
+            error.add_note(podpin.said())
+        raise
+    finally:
+        for podpin in shares.values():
+            podpin.kill()

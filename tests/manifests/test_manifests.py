@@ -144,7 +144,7 @@ def test_the_component_for_two_replicas_fits_the_deployment_and_what_podpin_unde
     assert container["name"] == base["spec"]["template"]["spec"]["containers"][0]["name"]
     environment = {one["name"]: one.get("value", "podpin-6d4cf56db6-x7k2p") for one in container["env"]}
     settings = parse_settings(["run"], environment)
-    assert (settings.leader_elect, settings.lease, settings.identity) == (True, "podpin", "podpin-6d4cf56db6-x7k2p")
+    assert (settings.leader_elect, settings.lease, settings.identity) == (True, None, "podpin-6d4cf56db6-x7k2p")
     assert container["env"][1]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
     mine = base["spec"]["selector"]
     assert [one["labelSelector"] for one in pod["topologySpreadConstraints"]] == [mine, mine]
@@ -155,7 +155,7 @@ def test_the_rights_to_the_lease_are_in_podpins_own_namespace_alone_and_not_give
     role, binding = loaded("ha/rbac.yaml")
     assert (role["kind"], role["metadata"]["namespace"]) == ("Role", NAMESPACE)
     leases = {Right("coordination.k8s.io", "leases", verb) for verb in ("get", "watch", "create", "update")}
-    assert granted(role["rules"]) == leases
+    assert granted(role["rules"]) == leases | {Right("", "pods", "get")}
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     (subject,) = binding["subjects"]
     assert f"system:serviceaccount:{subject['namespace']}:{subject['name']}" == ACCOUNT

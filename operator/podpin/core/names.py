@@ -6,6 +6,7 @@ Names are deterministic, so that an action done twice is the same action. Each i
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -139,3 +140,11 @@ def pod_name(rollout: str, release: str, ordinal: int) -> str:
 def record_name(rollout: str, release: str) -> str:
     """The name of the ControllerRevision that records a release."""
     return f"{rollout}-{release}"
+
+
+def lease_name(selector: str) -> str:
+    """The name of the Lease of those that serve what this label selector selects; empty is everything."""
+    if not selector:
+        return FIELD_MANAGER
+    readable = re.sub("[^a-z0-9]+", "-", selector.lower())[:32].strip("-")
+    return f"{FIELD_MANAGER}-{readable}-{hashlib.sha256(selector.encode()).hexdigest()[:8]}"
