@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -106,4 +106,22 @@ async def test_who_does_not_lead_any_more_ends_its_work_at_once_forgets_it_and_b
     assert turns.times == [0.0, 20.0]
     assert podpin._ended is None
     await podpin._end_term()
+    await podpin._registry.close()
+
+
+async def test_a_standby_watches_the_kinds_that_are_adopted_before_anybody_asks_for_them() -> None:
+    asked: list[tuple[Key, str]] = []
+
+    class Cluster:
+        def blind(self, key: Key, kind: str) -> None:
+            asked.append((key, kind))
+
+    podpin = Podpin(Settings(), cast("Api", None), asyncio.Event())
+    podpin._cluster = cast("Any", Cluster())
+    for number, kind in enumerate(("StatefulSet", "Unheard", None)):
+        spec = {"targetRef": {"kind": kind, "name": "db"}} if kind else {"workload": {"kind": "Deployment"}}
+        metadata = {"namespace": "shop", "name": f"web-{number}", "resourceVersion": "1"}
+        podpin._rollouts.put({"metadata": metadata, "spec": spec})
+    podpin._watch_kinds()
+    assert asked == [(Key("shop", "web-0"), "StatefulSet")]
     await podpin._registry.close()

@@ -384,12 +384,22 @@ class Podpin:
             self._rollouts.put(body)
 
     async def _sweep_forever(self) -> None:
+        await self._listed.wait()
         while True:
+            if self._leader is not None:
+                self._watch_kinds()
             await asyncio.sleep(SWEEP_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
             try:
                 await self._sweep()
             except PodpinError as error:
                 log.warning("the list of ImageRollouts could not be compared: %s", error)
+
+    def _watch_kinds(self) -> None:
+        """Begin to watch the workloads of all kinds that are adopted: a standby has nobody who asks for them."""
+        for key in self._rollouts:
+            target = ((self._rollouts.get(key) or {}).get("spec") or {}).get("targetRef") or {}
+            if target.get("kind") in KINDS:
+                self._cluster.blind(key, target["kind"])
 
     async def _sweep(self) -> None:
         """Find what the watch has missed: rollouts that are gone, new or newer."""

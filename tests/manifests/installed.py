@@ -15,7 +15,7 @@ from tests.cluster import operator_image
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from tests.cluster.audit import Entry
     from tests.cluster.protocol import Cluster
@@ -31,17 +31,18 @@ GROUPS: Final = ("system:serviceaccounts", "system:serviceaccounts:podpin-system
 
 
 @contextmanager
-def installed(cluster: Cluster, folder: Path, overlay: Path) -> Iterator[None]:
+def installed(cluster: Cluster, folder: Path, overlay: Path, components: Sequence[Path] = ()) -> Iterator[None]:
     """podpin as a Pod, installed with `kubectl apply -k` as a user would; all of it is deleted at the end.
 
-    `folder` is one of the manifests' or one like it, `overlay` an empty one. There the image's name is set, as a user
-    would, and that the registry of the test cluster speaks plain HTTP.
+    `folder` is one of the manifests' or one like it, `overlay` an empty one; `components` are taken besides. There
+    the image's name is set, as a user would, and that the registry of the test cluster speaks plain HTTP.
     """
     image, _, digest = operator_image.push(f"{cluster.registry.address}/podpin/podpin").partition("@")
     environment = {"name": "PODPIN_INSECURE_REGISTRY", "value": cluster.registry.address}
     addition = {"op": "add", "path": "/spec/template/spec/containers/0/env/-", "value": environment}
     kustomization = {
         "resources": [os.path.relpath(folder, overlay.resolve())],
+        "components": [os.path.relpath(one, overlay.resolve()) for one in components],
         "images": [{"name": "podpin", "newName": image.rpartition(":")[0], "digest": digest}],
         "patches": [{"target": {"kind": "Deployment", "name": "podpin"}, "patch": json.dumps([addition])}],
     }
