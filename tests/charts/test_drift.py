@@ -26,12 +26,13 @@ SAME: Final[dict[str, tuple[str, tuple[str, ...], Json]]] = {
     "for the whole cluster": ("", (), {}),
     "for one namespace": ("namespaced", (), HERE_ALONE),
     "with webhooks": ("", ("hooks",), {"hooks": {"enabled": True}}),
+    "with two replicas": ("", ("ha",), {"ha": {"enabled": True}}),
     "with a guard": ("", ("guard",), {"crds": {"guard": True}}),
     "with a network policy": ("", ("network-policy",), {"networkPolicy": {"create": True}}),
     "for one namespace, with everything": (
         "namespaced",
-        ("hooks", "network-policy"),
-        {**HERE_ALONE, "hooks": {"enabled": True}, "networkPolicy": {"create": True}},
+        ("ha", "hooks", "network-policy"),
+        {**HERE_ALONE, "ha": {"enabled": True}, "hooks": {"enabled": True}, "networkPolicy": {"create": True}},
     ),
 }
 

@@ -29,7 +29,7 @@ def pod(**values: Any) -> Json:
 
 
 def environment(**values: Any) -> dict[str, str]:
-    return {each["name"]: each["value"] for each in pod(**values)["containers"][0]["env"]}
+    return {each["name"]: each.get("value", "podpin-x") for each in pod(**values)["containers"][0]["env"]}
 
 
 def test_helm_has_nothing_to_say_against_the_chart() -> None:
@@ -95,6 +95,7 @@ def test_settings_arrive_as_podpin_understands_them() -> None:
             "minInterval": "1m30s",
         },
         sigstore={"trustedRoot": {"configMap": "sigstore"}},
+        ha={"enabled": True},
         hooks={"enabled": True},
         log={"level": "debug"},
         workers=1000000,
@@ -104,7 +105,7 @@ def test_settings_arrive_as_podpin_understands_them() -> None:
     assert settings.reachable_hosts == {"127.0.0.1:5000", "[::1]:5000"}
     assert settings.workers == 1000000
     assert str(settings.sigstore_trusted_root) == "/etc/podpin/sigstore/trusted_root.json"
-    elsewhere = {"kubeconfig", "context", "health_address"}
+    elsewhere = {"kubeconfig", "context", "health_address", "lease", "selector"}  # of a share each: by kustomize
     same = {name for name in usual.__slots__ if getattr(settings, name) == getattr(usual, name)}
     assert same == elsewhere, "a setting that the chart cannot give"
 
@@ -169,7 +170,7 @@ def test_the_network_policy_lets_out_what_is_named() -> None:
     egress = [{"ports": [{"protocol": "TCP", "port": 9090}]}]
     policy = one(charted({"networkPolicy": {"create": True, "ports": [8443], "egress": egress}}), "NetworkPolicy")
     ports = [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]]
-    assert ports == [53, 53, 8443, 9090]
+    assert ports == [53, 53, "hooks", 8443, 9090]
 
 
 def test_every_value_is_explained_and_known_to_the_schema() -> None:

@@ -12,7 +12,7 @@ from podpin import __version__
 from podpin.settings import parse_settings
 
 FOLDERS = ("", "namespaced")
-COMPONENTS = ("guard", "hooks", "network-policy")
+COMPONENTS = ("guard", "ha", "hooks", "network-policy")
 
 
 def loaded(path: str) -> list[dict[str, Any]]:

@@ -34,6 +34,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $given "PODPIN_HOOK_ADDRESS" "0.0.0.0:8082" }}
 {{- $_ := set $given "PODPIN_HOOK_SECRETS" "/etc/podpin/hooks/hooks.yaml" }}
 {{- end }}
+{{- if .Values.ha.enabled }}
+{{- $_ := set $given "PODPIN_LEADER_ELECT" "true" }}
+{{- end }}
 {{- if .Values.sigstore.trustedRoot.configMap }}
 {{- $_ := set $given "PODPIN_SIGSTORE_TRUSTED_ROOT" (printf "/etc/podpin/sigstore/%s" .Values.sigstore.trustedRoot.key) }}
 {{- end }}
