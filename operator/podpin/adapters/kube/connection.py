@@ -16,8 +16,6 @@ from kubernetes.aio.client.configuration import Configuration
 
 from podpin.errors import Invalid
 
-OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Where a Pod finds the name of its namespace."""
 CONNECTIONS = 32
 """How many requests to the API server may be under way at once, unless somebody says."""
 
@@ -80,7 +78,7 @@ def _path_of(kubeconfig: str | None, context: str | None) -> str | None:
     return path or str(Path.home() / ".kube" / "config")
 
 
-def own_namespace(file: Path = OWN_NAMESPACE) -> str:
+def own_namespace(file: Path = _POD_NAMESPACE) -> str:
     """The namespace of the Pod that podpin runs in. Raises Invalid where it runs in none."""
     try:
         return file.read_text().strip()
