@@ -178,7 +178,7 @@ def test_the_network_policy_is_podpins_and_lets_in_to_its_ports_alone() -> None:
     there = {port["name"] for container in containers for port in container["ports"]}
     assert {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]} == there
     out = {(port["protocol"], port["port"]) for rule in policy["spec"]["egress"] for port in rule["ports"]}
-    assert out == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+    assert out == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443), ("TCP", "hooks")}
 
 
 def test_nobody_deletes_the_definition_by_the_way() -> None:
