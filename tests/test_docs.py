@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 import yaml
 
+from podpin.core.headline import Headline
+from podpin.core.names import Key
 from podpin.core.readiness import REASONS
 from podpin.core.spec import Spec, parse_spec, problem_of
+from podpin.metrics import Metrics, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +84,40 @@ def test_the_catalogue_explains_no_reason_that_podpin_never_gives() -> None:
 
 
 HEADINGS: Final = {"Reason", "Condition", "Ready", "Reconciling", "Stalled", "Resolved", "StableLost"}
+
+
+def test_the_metrics_are_those_of_the_document() -> None:
+    measured = Metrics()
+    measured.watch(Sources(lambda: True, lambda: 0, list, 1, list, dict))
+    there = {
+        f"{family.name}_total" if family.type == "counter" else family.name: family.type
+        for family in measured.registry.collect()
+    }
+    document = (ROOT / "docs" / "metrics.md").read_text()
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", document, re.MULTILINE)) == there
+
+
+def test_the_labels_of_the_metrics_are_those_of_the_document() -> None:
+    measured = Metrics()
+    measured.watch(
+        Sources(
+            lambda: True, lambda: 0, list, 1, lambda: [Headline(unresolved="a", held="b")], lambda: {"r": (0.0, 0.0)}
+        )
+    )
+    measured.resolved("a")
+    measured.chosen("a")
+    measured.ended("a", "b", 0)
+    measured.rolled_back(Key("a", "b"), "a", "b", judged=False)
+    measured.asked_registry("a", 200, 0)
+    measured.asked_api("GET", "/api/v1/nodes", 200)
+    there = {
+        f"{family.name}_total" if family.type == "counter" else family.name: set(sample.labels) - {"le"}
+        for family in measured.registry.collect()
+        for sample in family.samples
+    }
+    document = (ROOT / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \|([^|]*)\|", document, re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in rows} == there
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

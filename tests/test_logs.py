@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from podpin import logs
+from podpin.core.names import Key
+from tests.builders import release_id
+from tests.test_reconcile import trying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +24,7 @@ def _as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, levels = (
         root.handlers[:],
-        {name: logging.getLogger(name).level for name in ("", "podpin", "kopf", "asyncio")},
+        {name: logging.getLogger(name).level for name in ("", "podpin", logs.DECISIONS, "kopf", "asyncio")},
     )
     yield
     root.handlers[:] = handlers
@@ -40,6 +43,55 @@ def test_json_is_one_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:
         "logger": "podpin.reconcile",
         "message": "shop/web: two\nlines, and an ümlaut",
     }
+
+
+def test_a_line_about_a_rollout_has_it_and_the_release_as_fields(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("json", "info")
+    logging.getLogger("podpin.reconcile").info(
+        "%s: release %s applied", Key("shop", "web"), "8280dd6f19", extra={"release": "8280dd6f19", "reason": None}
+    )
+    told = json.loads(capsys.readouterr().err)
+    assert told["message"] == "shop/web: release 8280dd6f19 applied"
+    assert {field: told.get(field) for field in ("namespace", "rollout", "release")} == {
+        "namespace": "shop",
+        "rollout": "web",
+        "release": "8280dd6f19",
+    }
+    assert "reason" not in told
+
+
+@pytest.mark.parametrize(
+    ("form", "level", "shown"),
+    [("json", "info", True), ("human", "info", False), ("human", "debug", True), ("json", "warning", False)],
+)
+def test_a_decision_is_a_line_for_machines(
+    form: str, level: str, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.set_up(form, level)
+    logging.getLogger(logs.DECISIONS).info("%s: Progressing: apply a", Key("shop", "web"), extra={"actions": ("a",)})
+    assert ("apply a" in capsys.readouterr().err) is shown
+
+
+async def test_a_decision_that_does_something_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    world, podpin = await trying()
+    logs.set_up("json", "info")
+    world.fail_to_start()
+    await podpin.settle()
+    await podpin.settle()
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (decision,) = [line for line in told if line["logger"] == logs.DECISIONS]
+    good, bad = release_id("a"), release_id("b")
+    assert (decision["namespace"], decision["rollout"], decision["release"]) == ("shop", "web", good)
+    assert decision["actions"] == [f"judge {bad}: Rejected (CrashLooping)", f"apply {good}"]
+    assert decision["reason"] in ("RollingBack", "RolledBack")
+    assert all(line["rollout"] == "web" for line in told)
+
+
+async def test_a_look_that_decides_nothing_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    _, podpin = await trying()
+    logs.set_up("json", "debug")
+    await podpin.settle()
+    assert capsys.readouterr().err == ""
 
 
 def test_json_times_are_utc_to_the_millisecond() -> None:

@@ -31,6 +31,7 @@ from podpin.core.spec.images import (
 )
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable, Untrusted, Unverifiable
 from podpin.inquiry import Failed, Found
+from podpin.observer import Observer
 from podpin.poller import (
     FIRST_BACKOFF,
     MOST_LOOKS,
@@ -811,6 +812,71 @@ async def test_a_notice_brings_a_look_at_once_and_wakes_those_whose_answer_chang
     assert world.outcome(ONE) == Found("latest", digest_of("newer"))
     assert world.woken == [ONE]
     assert {request.repository for request in world.registry.requests} == {WEB}
+
+
+class Ear(Observer):
+    """Hears what the poller tells."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self.pushes: list[tuple[str, float]] = []
+
+    def resolved(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def noticed(self, digest: str, since: float) -> None:
+        self.pushes.append((digest, since))
+
+
+@story
+async def test_the_observer_hears_of_a_push_from_the_first_notice_on(world: World) -> None:
+    world.poller._observer = ear = Ear()
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(100)
+    assert ear.pushes == [], "what is there at first was pushed nobody knows when"
+    world.poller.look_at([PUSHED])
+    await asyncio.sleep(100)
+    assert ear.pushes == [], "nothing was new"
+    world.registry.push(WEB, "latest", "newer")
+    world.registry.failure = lambda _: Unavailable("down")
+    world.poller.look_at([PUSHED])
+    await asyncio.sleep(1)
+    world.registry.failure = lambda _: None
+    await asyncio.sleep(100)
+    assert ear.pushes == [(digest_of("newer"), 200.0)]
+    world.registry.push(WEB, "latest", "newest")
+    await asyncio.sleep(2 * INTERVAL)
+    assert len(ear.pushes) == 1, "nobody told of that one"
+
+
+@story
+async def test_the_observer_hears_each_answer_once(world: World) -> None:
+    world.poller._observer = ear = Ear()
+    world.registry.push(WEB, "latest")
+    for number in range(5):
+        world.follow(Key("shop", str(number)), tag("latest"))
+    world.follow(TWO, tag("absent"))
+    await asyncio.sleep(1)
+    assert sorted(ear.reasons) == ["Resolved", "TagNotFound"]
+
+
+@story
+async def test_how_old_the_newest_answer_is_counts_for_each_host(world: World) -> None:
+    assert world.poller.ages() == {}
+    world.registry.push(WEB, "latest")
+    world.follow(ONE, tag("latest"))
+    await asyncio.sleep(INTERVAL / 2)
+    ((host, (age, late)),) = world.poller.ages().items()
+    assert (host, late) == (WEB.host, 0)
+    assert 0 < age <= INTERVAL / 2
+    world.registry.failure = lambda _: Unavailable("down")
+    await asyncio.sleep(10 * INTERVAL)
+    age, late = world.poller.ages()[WEB.host]
+    assert 10 * INTERVAL <= age <= 11 * INTERVAL
+    assert 8 * INTERVAL <= late < age
+    world.poller.forget(ONE)
+    assert world.poller.ages() == {}
 
 
 @story

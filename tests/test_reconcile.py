@@ -1397,6 +1397,28 @@ async def test_the_configuration_is_asked_about_once_a_minute_while_the_release_
     assert "by kubectl-edit" in podpin.message
 
 
+async def test_a_stable_release_that_flaps_is_announced_once_in_a_while() -> None:
+    world, podpin = await proven()
+    later(world, 100)
+    world.notices.clear()
+
+    async def flap() -> None:
+        do_not_start(world)
+        await podpin.settle()
+        assert podpin.ready == ("False", "Degraded")
+        world.become_ready()
+        later(world, 11)
+        await podpin.settle()
+        assert podpin.ready == ("True", "RolledOut")
+
+    for _ in range(4):
+        await flap()
+    assert texts(world.notices) == ["Degraded"]
+    later(world, 600)
+    await flap()
+    assert texts(world.notices) == ["Degraded", "Degraded"]
+
+
 async def test_nobody_looks_again_for_the_configuration_of_a_template_that_names_none() -> None:
     world, podpin = await proven()
     later(world, 100)

@@ -113,7 +113,7 @@ class Checking:
                 outcome = NotMade("podpin has a bug: see its log")
         if isinstance(outcome, Failed | NotMade):
             told = outcome.what if isinstance(outcome, Failed) else outcome.why
-            log.info("%s: the check %s of release %s: %s", key, check.name, release, told)
+            log.info("%s: the check %s of release %s: %s", key, check.name, release, told, extra={"release": release})
         return outcome
 
 

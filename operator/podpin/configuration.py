@@ -100,7 +100,13 @@ class Configuration:
             try:
                 template = await self._template(rollout, spec, seen, inquest.release)
             except PodpinError as error:
-                log.info("%s: what release %s is configured by could not be read: %s", key, inquest.release, error)
+                log.info(
+                    "%s: what release %s is configured by could not be read: %s",
+                    key,
+                    inquest.release,
+                    error,
+                    extra={"release": inquest.release},
+                )
                 return
             inquest.references = references(template)[:MOST_REFERENCES]
         told, inquest.moved = inquest.moved, {}

@@ -1,4 +1,9 @@
-"""How podpin's log looks: one line per event, for people or for machines."""
+"""How podpin's log looks: one line per event, for people or for machines.
+
+A line for machines has the rollout that it is about, and the release where there is one, as fields of their own, and
+there is one more for each decision that does something (`podpin.decisions`), with all that was done. People have read
+the same in the other lines by then.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,13 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from podpin.core.names import Key
+
 HUMAN = "%(asctime)s %(levelname)-7s %(message)s"
+DECISIONS = "podpin.decisions"
+"""The logger of decisions."""
+FIELDS = ("release", "ready", "reason", "actions")
+"""What else a line may carry besides its message."""
 
 
 class JsonLines(logging.Formatter):
@@ -22,6 +33,10 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        about = next((one for one in record.args or () if isinstance(one, Key)), None)
+        if about is not None:
+            line["namespace"], line["rollout"] = about
+        line |= {field: value for field in FIELDS if (value := getattr(record, field, None)) is not None}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
@@ -35,5 +50,6 @@ def set_up(form: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("podpin").setLevel(level.upper())
+    logging.getLogger(DECISIONS).setLevel(logging.WARNING if form == "human" and level != "debug" else logging.NOTSET)
     logging.getLogger("kopf").setLevel(logging.ERROR if level != "debug" else logging.DEBUG)
     logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -127,7 +127,8 @@ class Pinning:
                 if known is not None:
                     self._known[rollout.key] = _without(replace(known, at=now), release.copies, error)
                 raise CopyRefused(str(error)) from error
-            log.warning("%s: the copies of release %s could not be seen to: %s", rollout.key, release.id, error)
+            told = "%s: the copies of release %s could not be seen to: %s"
+            log.warning(told, rollout.key, release.id, error, extra={"release": release.id})
 
     async def restore(self, rollout: Rollout, copies: Sequence[Copy]) -> None:
         """Make copies again that are gone of what runs; what cannot be made now is tried again at the next look."""

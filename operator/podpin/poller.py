@@ -55,6 +55,7 @@ from podpin.inquiry import (
     broken,
     failed,
 )
+from podpin.observer import UNOBSERVED, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -196,24 +197,30 @@ class _Group:
     entry in the heap, `pace` the interval that it was planned by, and `failures` counts the looks in a row that found
     something unavailable. `again` says that a look was called for while one was under way: it may have begun too early.
     Those that look closely (`deep`) may take their time, and are a group of their own, lest others wait for them.
+    `answered_at` is when the newest look ended to which the registry had an answer, or when the group began; `notified`
+    is when the registry told of a push that no look has answered yet.
     """
 
     __slots__ = (
         "again",
+        "answered_at",
         "deep",
         "due",
         "failures",
         "fingerprint",
         "looked_at",
         "memory",
+        "notified",
         "pace",
         "parties",
         "repository",
         "state",
     )
 
-    def __init__(self, repository: Repository, *, deep: bool) -> None:
+    def __init__(self, repository: Repository, now: float, *, deep: bool) -> None:
         self.repository = repository
+        self.answered_at = now
+        self.notified: float | None = None
         self.deep = deep
         self.fingerprint: str | None = None
         self.parties: list[_Party] = []
@@ -238,7 +245,7 @@ class Poller:
     has nodes. `monotonic` gives seconds, `clock` the time and `rng` numbers in [0, 1). `jitter` is the share by which
     intervals are drawn out at random. No repository is looked at more often than each `min_interval` seconds, unless
     somebody asks for a look or it was unavailable. `mirrors` are those that the registry asks: who has other
-    credentials there may see something else.
+    credentials there may see something else. The `observer` hears of answers.
     """
 
     def __init__(
@@ -255,7 +262,9 @@ class Poller:
         jitter: float = 0.1,
         min_interval: float = 0.0,
         mirrors: Sequence[Mirror] = (),
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._registry = registry
         self._verifier = verifier
         self._load_platforms = load_platforms
@@ -335,6 +344,8 @@ class Poller:
             here = [group for group in found if group.repository.host.lower() == notice.host]
             called.update(dict.fromkeys(here or found))
         for group in called:
+            if group.notified is None:
+                group.notified = self._monotonic()
             if group.state is _State.LOOKING:
                 group.again = True
             else:
@@ -346,6 +357,18 @@ class Poller:
         for follower in self._keys.pop(key, {}).values():
             self._leave(follower)
 
+    def ages(self) -> dict[str, tuple[float, float]]:
+        """By host, of all its repositories that are followed: the most seconds since the newest look that the registry
+        had an answer to, and by how many of them that is overdue at the most."""
+        now = self._monotonic()
+        ages: dict[str, tuple[float, float]] = {}
+        for group in {party.group for party in self._parties.values()}:
+            host, age = group.repository.host, now - group.answered_at
+            late = 0.0 if math.isinf(group.pace) else max(0.0, age - group.pace * (1 + self._jitter * _FIRST_SPREAD))
+            oldest, latest = ages.get(host, (0.0, 0.0))
+            ages[host] = (max(oldest, age), max(latest, late))
+        return ages
+
     # --- who follows what
 
     def _join(self, follower: _Follower) -> None:
@@ -356,7 +379,7 @@ class Poller:
         place = (wish.repository, wish.source, _is_deep(wish))
         party = self._parties.get(place)
         if party is None:
-            group = _Group(wish.repository, deep=_is_deep(wish))
+            group = _Group(wish.repository, self._monotonic(), deep=_is_deep(wish))
             party = self._parties[place] = _Party(wish.source, group)
             group.parties.append(party)
             self._paths.setdefault(wish.repository.path, []).append(party)
@@ -426,7 +449,7 @@ class Poller:
         self._take_out(party)
         group = self._groups.get((party.group.repository, fingerprint, party.group.deep))
         if group is None:
-            group = _Group(party.group.repository, deep=party.group.deep)
+            group = _Group(party.group.repository, self._monotonic(), deep=party.group.deep)
             self._rename(group, fingerprint)
         for follower in party.followers:
             answer = self._fresh_answer(group, follower)
@@ -588,6 +611,10 @@ class Poller:
             else:
                 self._rest(group, trouble)
             group.looked_at = self._monotonic()
+            if trouble is None:
+                group.answered_at = group.looked_at
+                if not group.again:
+                    group.notified = None
             if ripe is not None and trouble is None:
                 self._hasten(group, max(1.0, (ripe - self._clock()).total_seconds()))
         self._news.set()
@@ -618,6 +645,7 @@ class Poller:
         async def work(most: int | None = None) -> None:
             for question in itertools.islice(questions, most):
                 answers[question] = await inquiry.answer(question)
+                self._observer.resolved(_reason_of(answers[question]))
                 for follower in asking[question]:
                     if _still_asks(follower, group, question):
                         self._tell(follower, answers[question], at)
@@ -706,19 +734,24 @@ class Poller:
 
     def _shut_out(self, party: _Party, error: PodpinError, at: float, trouble: Unavailable | None) -> None:
         """Tell a party that its credentials cannot be read, and let it try again alone."""
+        told = failed(error, _SECRET_REASONS)
+        self._observer.resolved(told.reason)
         for follower in list(party.followers):
-            self._tell(follower, failed(error, _SECRET_REASONS), at)
+            self._tell(follower, told, at)
         if len(party.group.parties) == 1:
             self._rename(party.group, None)
             return
         self._take_out(party)
-        party.group = _Group(party.group.repository, deep=party.group.deep)
+        party.group = _Group(party.group.repository, self._monotonic(), deep=party.group.deep)
         party.group.parties.append(party)
         self._rest(party.group, trouble)
 
     def _tell(self, follower: _Follower, outcome: Outcome, at: float) -> None:
         before = follower.look
         lost = before.lost if before is not None and before.lost == follower.wish.keep else None
+        since = follower.party.group.notified if follower.party is not None else None
+        if since is not None and isinstance(outcome, Found) and (follower.held or outcome).digest != outcome.digest:
+            self._observer.noticed(outcome.digest, since)
         follower.look = _look_at(outcome, at, before, lost)
         follower.mark = _mark(outcome, follower.mark)
         changed = before is None or (before.outcome, before.lost) != (outcome, lost)
@@ -745,6 +778,12 @@ _SECRET_REASONS: Final[Reasons] = {
 def _mark(outcome: Outcome, before: str | None) -> str | None:
     """The high-water mark after a look: what was found, since that is never lower than what was before."""
     return outcome.tag if isinstance(outcome, Found) and outcome.tag is not None else before
+
+
+def _reason_of(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return outcome.reason
+    return outcome.passed_over.reason if outcome.passed_over is not None else "Resolved"
 
 
 def _look_at(outcome: Outcome, at: float, before: Look | None, lost: str | None = None) -> Look:

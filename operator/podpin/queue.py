@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from podpin.core.names import Key
+from podpin.observer import UNOBSERVED, Observer
 
 FIRST_BACKOFF = 0.005
 LONGEST_BACKOFF = 1000.0
@@ -22,12 +23,14 @@ LONGEST_BACKOFF = 1000.0
 class WorkQueue:
     """Keys waiting to be worked on, now or later. For one event loop; times are its monotonic seconds."""
 
-    def __init__(self, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, now: Callable[[], float] | None = None, observer: Observer = UNOBSERVED) -> None:
         self._now = now or (lambda: asyncio.get_running_loop().time())
-        self._live: OrderedDict[Key, None] = OrderedDict()
-        self._bulk: OrderedDict[Key, None] = OrderedDict()
-        self._working: set[Key] = set()
-        self._dirty: set[Key] = set()
+        self._observer = observer
+        # Since when each waits or is worked on.
+        self._live: OrderedDict[Key, float] = OrderedDict()
+        self._bulk: OrderedDict[Key, float] = OrderedDict()
+        self._working: dict[Key, float] = {}
+        self._dirty: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._due: dict[Key, float] = {}
         self._later: list[tuple[float, int, Key]] = []
@@ -45,17 +48,29 @@ class WorkQueue:
         """Nothing waits and nothing is worked on; what is due later does not count."""
         return not self._live and not self._bulk and not self._working
 
+    def working(self) -> list[float]:
+        """For how many seconds each of the keys that are worked on has been so."""
+        now = self._now() if self._working else 0.0
+        return [now - since for since in self._working.values()]
+
     def add(self, key: Key, *, bulk: bool = False) -> None:
         """Have a key worked on: soon, or, for the bulk of a start or a resync, once nothing live waits."""
         if self._stopped:
             return
         if key in self._working:
-            self._dirty.add(key)
+            if key not in self._dirty:
+                self._dirty[key] = self._now()
+                self._observer.added()
             return
         if key in self._live or (bulk and key in self._bulk):
             return
-        self._bulk.pop(key, None)
-        (self._bulk if bulk else self._live)[key] = None
+        self._wait(key, self._bulk.pop(key, None), self._bulk if bulk else self._live)
+
+    def _wait(self, key: Key, since: float | None, line: OrderedDict[Key, float]) -> None:
+        if since is None:
+            since = self._now()
+            self._observer.added()
+        line[key] = since
         self._news.set()
 
     def add_later(self, key: Key, seconds: float) -> None:
@@ -65,6 +80,7 @@ class WorkQueue:
         if self._stopped or (known is not None and known <= due):
             return
         self._due[key] = due
+        self._observer.put_off()
         heapq.heappush(self._later, (due, next(self._tiebreak), key))
         # What has been overtaken since stays behind; it must not become the most.
         if len(self._later) > 2 * len(self._due) + 64:
@@ -99,19 +115,22 @@ class WorkQueue:
                 return None
             line = self._live or self._bulk
             if line:
-                key, _ = line.popitem(last=False)
-                self._working.add(key)
+                key, since = line.popitem(last=False)
+                self._working[key] = now = self._now()
                 self._due.pop(key, None)
+                self._observer.taken(key, now - since)
                 return key
             self._news.clear()
             await self._news.wait()
 
     def done(self, key: Key) -> None:
         """Give a key back."""
-        self._working.discard(key)
-        if key in self._dirty:
-            self._dirty.discard(key)
-            self.add(key)
+        since = self._working.pop(key, None)
+        if since is not None:
+            self._observer.given_back(key, self._now() - since)
+        dirty = self._dirty.pop(key, None)
+        if dirty is not None and not self._stopped:
+            self._wait(key, dirty, self._live)
 
     def stop(self) -> None:
         """Hand out no more keys; work under way goes on."""

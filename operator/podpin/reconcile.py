@@ -16,6 +16,7 @@ from typing import Any, Protocol, assert_never
 
 from podpin.configuration import Configuration
 from podpin.core import adopted, names, podset, report
+from podpin.core.account import account_of
 from podpin.core.canary import on_trial
 from podpin.core.checks import Tally
 from podpin.core.contest import contest_of, remembered, rival_of
@@ -46,6 +47,7 @@ from podpin.core.decision import (
 )
 from podpin.core.dependencies import awaited
 from podpin.core.drift import differs
+from podpin.core.happenings import chosen_policies, ended_trials, way_back
 from podpin.core.health import bake_begins
 from podpin.core.keyring import Access
 from podpin.core.manner import in_manner
@@ -58,7 +60,8 @@ from podpin.core.policy.promote import Source, promoted, source_key
 from podpin.core.policy.terms import SOURCE_DEGRADED, TOO_YOUNG, PassedOver, Terms
 from podpin.core.prepull import PRE_PULLING
 from podpin.core.reference import Pin, ReferenceInvalid, parse_pin, parse_repository
-from podpin.core.release import STABLE, Record, Release, images_text, source_of
+from podpin.core.release import STABLE, Images, Record, Release, images_text, source_of
+from podpin.core.repeats import Said, news
 from podpin.core.rollout import applied_manner, decide, wanted_release
 from podpin.core.signals import READINESS_LOST, missing_images
 from podpin.core.spec import Problem, Spec, SpecInvalid, parse_spec, problem_of
@@ -73,6 +76,8 @@ from podpin.core.workload import pod as pod_manifest
 from podpin.crew import Crew, Pods
 from podpin.errors import Denied, Invalid, NotFound, PodpinError, Unavailable
 from podpin.inquiry import TAG_NOT_FOUND, Failed, Found
+from podpin.logs import DECISIONS
+from podpin.observer import UNOBSERVED, Observer
 from podpin.pinning import Configs, CopyRefused, Pinning
 from podpin.poller import AccessSource, Look, Poller, Wish
 from podpin.pulling import Pulling
@@ -103,6 +108,7 @@ CONTROL_LASTS = timedelta(minutes=1)
 """How long it is taken for current what the checks say of the stable release, while another one waits to start."""
 
 log = logging.getLogger(__name__)
+decisions = logging.getLogger(DECISIONS)
 
 
 class Cluster(Pods, Configs, Protocol):
@@ -232,6 +238,8 @@ class Memory:
     """What stands in the way of Pods that podpin makes itself."""
     pulling: Pulling = field(default_factory=Pulling)
     """What stands in the way of those that pull a release."""
+    said: dict[Said, datetime] = field(default_factory=dict)
+    """When those events were posted last that may recur."""
     again: bool = False
     """Something has come of the work on the Pods that is to be told at once."""
     control: tuple[tuple[CheckSpec, ...], datetime, frozenset[str]] | None = None
@@ -263,7 +271,9 @@ class Reconciler:
         registry: Registry,
         checks: Checks,
         clock: Callable[[], datetime],
+        observer: Observer = UNOBSERVED,
     ) -> None:
+        self._observer = observer
         self._rollouts = rollouts
         self._cluster = cluster
         self._poller = poller
@@ -656,9 +666,11 @@ class Reconciler:
     # --- act
 
     async def _act(self, rollout: Rollout, seen: Observation, decision: Decision, stored: Mapping[str, Any]) -> None:
+        back = way_back(decision)
         try:
             status = await self._carried_out(rollout, seen, decision)
         except WorkloadRefused as refusal:
+            self._gone_back(rollout.key, back, "refused")
             # With that in mind, what runs is judged, and told of, as ever.
             known = report.refused(rollout.status, refusal.intent, str(refusal), decision.status.requests)
             rollout = replace(rollout, status=known)
@@ -675,11 +687,33 @@ class Reconciler:
             await self._tell(rollout, render_status(taken.status.model_copy(update=handled)), stored, taken.notices)
             raise Unavailable(str(error), retry_after=TAKEN_SECONDS) from error
         except Denied as error:
+            self._gone_back(rollout.key, back, "refused")
             denial = report.denied(rollout, str(error), self._clock())
             await self._tell(rollout, render_status(denial.status), stored, denial.notices)
             raise Unavailable(f"The API server forbids podpin's write: {error}", retry_after=DENIED_SECONDS) from error
+        self._gone_back(rollout.key, back, "applied")
         await self._tell(rollout, render_status(status), stored, decision.notices)
+        self._count(rollout, status)
+        if (account := account_of(decision)) is not None:
+            decisions.info("%s: %s", rollout.key, account.sentence, extra=account.fields())
         self._memories.setdefault(rollout.key, Memory()).pulling.raise_failure()
+
+    def _gone_back(self, key: Key, back: tuple[str, bool] | None, result: str) -> None:
+        if back is not None:
+            self._observer.rolled_back(key, back[0], result, judged=back[1])
+
+    def _count(self, rollout: Rollout, status: Status) -> None:
+        if isinstance(rollout.spec, Spec):
+            for policy in chosen_policies(rollout.spec, rollout.status, status):
+                self._observer.chosen(policy)
+        for trial in ended_trials(rollout.status, status):
+            seconds = (trial.ended_at - trial.started_at).total_seconds()
+            self._observer.ended(trial.result, trial.reason or trial.result, seconds)
+
+    def _count_applied(self, rollout: Rollout, release: str, images: Images) -> None:
+        waits = rollout.status.waiting
+        if waits is None or waits.release != release:  # else it was not podpin that took its time
+            self._observer.applied(rollout.key, (parse_pin(image).digest for _, image in images))
 
     async def _carried_out(self, rollout: Rollout, seen: Observation, decision: Decision) -> Status:
         """Carry out the actions in their order, and return the status as it is to be then."""
@@ -778,7 +812,9 @@ class Reconciler:
         except Invalid as error:
             raise WorkloadRefused(action.mark, str(error)) from error
         self._memories.setdefault(rollout.key, Memory()).generation = applied.generation
-        log.info("%s: release %s applied: %s", rollout.key, release.id, images_text(release.images))
+        self._count_applied(rollout, release.id, release.images)
+        told = images_text(release.images)
+        log.info("%s: release %s applied: %s", rollout.key, release.id, told, extra={"release": release.id})
         return applied
 
     async def _pin(self, rollout: Rollout, release: Release, *, current: bool) -> None:
@@ -798,7 +834,8 @@ class Reconciler:
         except Invalid as error:
             raise WorkloadRefused(intent, str(error)) from error
         except Denied as error:  # a quota or a policy, which is told of when it stands in the way
-            log.info("%s: a Pod of release %s would be refused now: %s", rollout.key, release.id, error)
+            told = "%s: a Pod of release %s would be refused now: %s"
+            log.info(told, rollout.key, release.id, error, extra={"release": release.id})
         await self._pin(rollout, release, current=True)  # before its record says that it runs
 
     async def _work(self, rollout: Rollout, seen: Observation, actions: Sequence[PodAction]) -> None:
@@ -820,6 +857,10 @@ class Reconciler:
             return pod_manifest(key, owner, replace(whole, retried=action.retried), action.name)
 
         memory.again = await memory.crew.work(self._cluster, key, rollout.uid, actions, manifest, self._clock())
+        for patch in (action for action in actions if isinstance(action, PatchPod)):
+            self._count_applied(rollout, patch.id, patch.images)
+        if whole is not None:
+            self._count_applied(rollout, whole.id, whole.images)
         for action in actions:
             log.info("%s: %s %s", key, type(action).__name__, action.name)
 
@@ -858,7 +899,7 @@ class Reconciler:
         except Invalid as error:
             raise WorkloadRefused(action.intent, str(error)) from error
         told = f"step {action.step}, {action.replicas} Pods: {images_text(release.images)}"
-        log.info("%s: canary of release %s applied, %s", key, release.id, told)
+        log.info("%s: canary of release %s applied, %s", key, release.id, told, extra={"release": release.id})
 
     def _manifest(
         self, rollout: Rollout, spec: Spec, there: Workload | None, release: Release, intent: str
@@ -876,14 +917,19 @@ class Reconciler:
             body = await self._cluster.write_status(rollout.key, rollout.uid, status)
             if self._rollouts.version(rollout.key) is not None:  # else the watch has told that it is gone
                 self._rollouts.put(body)
-        for notice in notices:
-            self._cluster.announce(rollout.key, rollout.uid, notice, self._clock())
+        memory, now = self._memories.setdefault(rollout.key, Memory()), self._clock()
+        told = tuple(notices)
+        posted, memory.said = news(memory.said, told, now)
+        for notice in posted:
+            self._cluster.announce(rollout.key, rollout.uid, notice, now)
+        for notice in told:
             log.log(
                 logging.INFO if notice.type == "Normal" else logging.WARNING,
                 "%s: %s: %s",
                 rollout.key,
                 notice.reason,
                 notice.message,
+                extra={"reason": notice.reason},
             )
 
 

@@ -10,8 +10,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from podpin.core.headline import Headline, headline_of
 from podpin.core.names import PROMOTE_TO, Key
 from podpin.core.selector import EVERYTHING, Selector
+
+MOST_HEADLINES = 1000
+"""How many different headlines are remembered; what a status says is not podpin's alone to write."""
 
 
 class Rollouts:
@@ -23,7 +27,8 @@ class Rollouts:
 
     def __init__(self, wake: Callable[[Key], None] = lambda _: None, selector: Selector = EVERYTHING) -> None:
         self.selector = selector
-        self._held: dict[Key, tuple[int, bytes]] = {}
+        self._held: dict[Key, tuple[int, bytes, Headline]] = {}
+        self._headlines: dict[Headline, Headline] = {}
         self._wake = wake
         self._sources: dict[Key, frozenset[Key]] = {}
         self._followers: dict[Key, set[Key]] = {}
@@ -49,7 +54,8 @@ class Rollouts:
             "status": body.get("status") or {},
         }
         before = self.get(key) if key in self._followers else None
-        self._held[key] = (version, json.dumps(slim, separators=(",", ":")).encode())
+        packed = json.dumps(slim, separators=(",", ":")).encode()
+        self._held[key] = (version, packed, self._same(headline_of(slim["status"])))
         if key in self._followers and (before is None or _shown(before) != _shown(slim)):
             self._tell_followers(key)
         return True
@@ -61,6 +67,16 @@ class Rollouts:
             return None
         body: dict[str, Any] = json.loads(known[1])
         return body
+
+    def headlines(self) -> Iterator[Headline]:
+        """The headline of each object, without unpacking any."""
+        return (headline for _, _, headline in self._held.values())
+
+    def _same(self, headline: Headline) -> Headline:
+        """The one object for all headlines that say this: there are few, and ten thousand rollouts."""
+        if len(self._headlines) > MOST_HEADLINES:
+            self._headlines.clear()
+        return self._headlines.setdefault(headline, headline)
 
     def version(self, key: Key) -> int | None:
         """The resource version that is known of an object, or None."""

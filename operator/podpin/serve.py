@@ -18,7 +18,7 @@ import signal
 import socket
 import threading
 from collections.abc import Coroutine, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp.web import AppRunner
 
@@ -39,11 +39,15 @@ from podpin.core.names import Key
 from podpin.errors import Conflict, Denied, NotFound, PodpinError, Unavailable
 from podpin.forwarding import Forwarding
 from podpin.leader import Leader
+from podpin.observer import UNOBSERVED, Observer
 from podpin.poller import Poller
 from podpin.queue import WorkQueue
 from podpin.reconcile import Reconciler, load_access
 from podpin.rollouts import Rollouts
 from podpin.settings import Settings
+
+if TYPE_CHECKING:
+    from podpin.metrics import Metrics
 
 SWEEP_SECONDS = 600.0
 """How often the list of ImageRollouts is compared with what the watch has told."""
@@ -69,14 +73,17 @@ async def serve(settings: Settings) -> None:
     """
     with _stop_signals() as stop:
         configuration = await connection.load(settings.kubeconfig, settings.context, _connections(settings))
+        metrics = _metrics(settings)
+        observe = (metrics or UNOBSERVED).asked_api
         async with contextlib.AsyncExitStack() as open_:
             leader: Leader | None = None
             if settings.leader_elect:
                 # The Lease is asked for over connections of its own: it must not wait behind the work.
-                beside = Api(configuration)
+                beside = Api(configuration, observe=observe)
                 open_.push_async_callback(beside.close)
                 leader = _leader(settings, beside)
-            podpin = Podpin(settings, Api(configuration, leader.left) if leader else Api(configuration), stop, leader)
+            api = Api(configuration, leader.left, observe) if leader else Api(configuration, observe=observe)
+            podpin = Podpin(settings, api, stop, leader, metrics)
             open_.push_async_callback(podpin.close)
             await podpin.run(functools.partial(handlers.registry_of, configuration))
 
@@ -86,6 +93,14 @@ def _leader(settings: Settings, api: Api) -> Leader:
     namespace, _, name = (settings.lease or names.lease_name(settings.selector.text)).rpartition("/")
     lease = Lease(api, namespace or connection.own_namespace(), name)
     return Leader(lease, settings.identity or f"{socket.gethostname()}_{secrets.token_hex(4)}")
+
+
+def _metrics(settings: Settings) -> Metrics | None:
+    if settings.metrics_address is None:
+        return None
+    from podpin.metrics import Metrics  # only now: who does not want it pays for none of it
+
+    return Metrics()
 
 
 def _connections(settings: Settings) -> int:
@@ -119,9 +134,17 @@ def _stop_signals() -> Iterator[asyncio.Event]:
 class Podpin:
     """All parts of one running podpin."""
 
-    def __init__(self, settings: Settings, api: Api, stop: asyncio.Event, leader: Leader | None = None) -> None:
-        self._settings, self._api, self._stop, self._leader = settings, api, stop, leader
-        self._queue = WorkQueue()
+    def __init__(
+        self,
+        settings: Settings,
+        api: Api,
+        stop: asyncio.Event,
+        leader: Leader | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._settings, self._api, self._stop, self._leader, self._metrics = settings, api, stop, leader, metrics
+        self._observer: Observer = metrics or UNOBSERVED
+        self._queue = WorkQueue(observer=self._observer)
         self._rollouts = Rollouts(self._queue.add, settings.selector)
         self._cluster = Cluster(
             api,
@@ -138,6 +161,7 @@ class Podpin:
             trusted_realms=settings.trusted_realms,
             mirrors=settings.mirrors,
             lender=self._lender,
+            observe=self._observer.asked_registry,
         )
         self._poller = Poller(
             self._registry,
@@ -149,13 +173,14 @@ class Podpin:
             clock=clock.now,
             min_interval=settings.min_interval.total_seconds(),
             mirrors=settings.mirrors,
+            observer=self._observer,
         )
         self._check_client = CheckClient(
             reachable_hosts=settings.reachable_hosts, private_ranges=settings.private_ranges
         )
         self._checking = Checking(self._check_client, self._queue.add)
         self._reconciler = Reconciler(
-            self._rollouts, self._cluster, self._poller, self._registry, self._checking, clock.now
+            self._rollouts, self._cluster, self._poller, self._registry, self._checking, clock.now, self._observer
         )
         self._listed = asyncio.Event()
         self._parts: dict[asyncio.Task[None], str] = {}
@@ -172,7 +197,9 @@ class Podpin:
         served = ", ".join(self._settings.namespaces) or "all namespaces"
         log.info("podpin %s serves %s%s", __version__, served, selected)
         hooking: AppRunner | None = None
+        scraping: AppRunner | None = None
         try:
+            scraping = await self._answer_scrapes()
             hooking = await self._answer_hooks()
             await self._until_stopped(self._knock())
             if self._stop.is_set():
@@ -201,8 +228,9 @@ class Podpin:
                 await self._step_down(self._leader, election)
             await asyncio.wait({watch}, timeout=KOPF_SECONDS)
         finally:
-            if hooking:
-                await hooking.cleanup()
+            for answering in (hooking, scraping):
+                if answering:
+                    await answering.cleanup()
             await probing.cleanup()
 
     def _begin_term(self) -> None:
@@ -251,6 +279,25 @@ class Podpin:
         answering = await hooks.answer(address, book, self._poller.look_at, self._forwarding)
         log.info("webhooks are answered at %s; how many are allowed: %d", address, len(book.entries()))
         return answering
+
+    async def _answer_scrapes(self) -> AppRunner | None:
+        """Answer Prometheus, if the settings say where."""
+        address, measured = self._settings.metrics_address, self._metrics
+        if not address or measured is None:
+            return None
+        from podpin import metrics
+
+        measured.watch(
+            metrics.Sources(
+                leads=lambda: bool(self._term),
+                depth=self._queue.__len__,
+                working=self._queue.working,
+                workers=self._settings.workers,
+                headlines=self._rollouts.headlines,
+                ages=self._poller.ages,
+            )
+        )
+        return await metrics.answer(address, measured)
 
     async def close(self) -> None:
         """End whatever still runs, and close all connections."""
@@ -334,13 +381,17 @@ class Podpin:
     # --- work
 
     async def _work(self) -> None:
+        turns = asyncio.get_running_loop()
         while (key := await self._queue.get()) is not None:
+            begun, result = turns.time(), "error"
             try:
                 wait = await self._reconciler.reconcile(key)
             except Conflict as error:
+                result = "requeue"
                 log.debug("%s: %s", key, error)
                 self._queue.failed(key)
             except NotFound as error:
+                result = "requeue"
                 await self._check(key)
                 log.debug("%s: %s", key, error)
                 self._queue.failed(key)
@@ -349,14 +400,17 @@ class Podpin:
                 pause = self._queue.failed(key, at_least, AGAIN_SECONDS)
                 log.log(logging.WARNING if pause > 1.0 else logging.INFO, "%s: %s", key, error)
             except Exception:
+                result = "panic"
                 log.exception("%s: podpin has a bug; trying again", key)
                 self._queue.failed(key, 1.0)
                 await self._confess(key)
             else:
+                result = "success" if wait is None else "requeue_after"
                 self._queue.succeeded(key)
                 if wait is not None:
                     self._queue.add_later(key, wait.total_seconds())
             finally:
+                self._observer.reconciled(result, turns.time() - begun)
                 self._queue.done(key)
 
     async def _confess(self, key: Key) -> None:

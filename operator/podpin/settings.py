@@ -81,6 +81,8 @@ class Settings:
     identity: str | None = None
     """What this podpin calls itself in the Lease; none is the host's name and something by chance."""
     health_address: str = "0.0.0.0:8080"
+    metrics_address: str | None = None
+    """HOST:PORT where Prometheus reads /metrics; nothing is measured without it."""
     hook_address: str | None = None
     """HOST:PORT where webhooks are answered; none are without it."""
     hook_secrets: str | None = None
@@ -206,6 +208,7 @@ def parse_settings(
         _address,
         usual.health_address,
     )
+    option("metrics-address", "where /metrics answers Prometheus (default: nowhere)", "HOST:PORT", _address)
     option("hook-address", "where webhooks of registries are answered (default: nowhere)", "HOST:PORT", _address)
     option("hook-secrets", "the file that lists the webhooks and their secrets, see docs/hooks.md", "FILE")
     for flag, words, what, default in (
@@ -246,6 +249,7 @@ def parse_settings(
         lease=given.lease,
         identity=given.identity,
         health_address=given.health_address,
+        metrics_address=given.metrics_address,
         hook_address=given.hook_address,
         hook_secrets=given.hook_secrets,
         log_format=given.log_format,

@@ -111,7 +111,7 @@ def test_settings_arrive_as_podpin_understands_them() -> None:
 
 
 def test_what_is_left_empty_is_left_to_podpin() -> None:
-    assert environment() == {"PODPIN_LOG_FORMAT": "json"}
+    assert environment() == {"PODPIN_LOG_FORMAT": "json", "PODPIN_METRICS_ADDRESS": "0.0.0.0:8081"}
 
 
 def test_authorities_of_ones_own_are_mounted_and_taken_for_all_registries() -> None:

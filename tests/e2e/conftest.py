@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+import yaml
+from tests import confidential
 from tests.cluster.fixture import cluster, control_plane, kwok_plane
 from tests.e2e.gate import gates_of
 from tests.e2e.program import Program
@@ -97,8 +99,20 @@ class Company:
             pool.shutdown(cancel_futures=True)
         self.podpin.kill()
         self.world.stop()
+        self._assert_discreet()
         for gate in self.gates:
             gate.close()
+
+    def _assert_discreet(self) -> None:
+        """No podpin of this session has logged what it was to keep to itself."""
+        registry = self.cluster.private_registry if self.cluster.can("private-registry") else None
+        own = [registry.password, f"{registry.username}:{registry.password}"] if registry else []
+        users = yaml.safe_load(self.kubeconfig.read_text())["users"]
+        own += [user["user"].get(part, "") for user in users for part in ("client-key-data", "token")]
+        logs = sorted(self.folder.glob("*.log"))
+        assert logs, f"there are no logs in {self.folder}"
+        told = {log.name: confidential.told(log.read_text(errors="replace"), own) for log in logs}
+        assert not any(told.values()), f"podpin tells secrets: {told}"
 
     def stage(self, name: str) -> Stage:
         """A new namespace for a test of this name."""

@@ -38,8 +38,10 @@ class Program:
         self.log = log
         self._environment = {**os.environ, **environment, "KUBECONFIG": str(kubeconfig)}
         self._port = free_port()
+        self.metrics_address = f"127.0.0.1:{free_port()}"
         self._flags = [
             f"--health-address=127.0.0.1:{self._port}",
+            f"--metrics-address={self.metrics_address}",
             *(f"--namespace={namespace}" for namespace in namespaces),
             *(f"--insecure-registry={host}" for host in insecure),
             *flags,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests import confidential
 from tests.cluster.errors import ClusterError
 from tests.e2e.gate import PODPIN
 from tests.e2e.stage import container_of, stays
@@ -98,7 +99,7 @@ def wrong_password(stage: Stage, rollout: Json) -> None:
     stage.apply([registry.ca_secret("ca", stage.namespace)])
     # fmt: off
     stage.kubectl("create", "secret", "docker-registry", "registry", f"--docker-server={registry.address}",
-                  "--docker-username=podpin", "--docker-password=guess")
+                  "--docker-username=podpin", f"--docker-password={confidential.GUESS}")
     # fmt: on
     rollout["spec"]["registry"] |= {"caSecret": {"name": "ca"}, "pullSecrets": [{"name": "registry"}]}
 

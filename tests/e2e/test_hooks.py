@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from tests import confidential
 from tests.cluster.images import push_app
 from tests.cluster.local import LocalCluster
 from tests.cluster.registry import Registry, daemon, hosts_toml
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-SECRET: Final = "correct-horse-battery"
+SECRET: Final = confidential.HOOK
 PUSHES: Final = 5
 MOST_SECONDS: Final = 0.5
 

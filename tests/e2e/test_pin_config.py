@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from tests.confidential import RIGHT, WRONG
 from tests.e2e.faultproxy import Shot
 from tests.e2e.stage import container_of, laid_over
 from tests.e2e.test_crashes import played
@@ -24,9 +25,9 @@ MOMENTS: Final[tuple[Moment, ...]] = ("before", "after")
 CHECKED: Final = """
 case "$PAGE" in /never*) exec sleep 600;; esac
 test -e "$PAGE" || exit 3
-read word < /login/password; test "$word" != wrong || exit 4
+read word < /login/password; test "$word" != WRONG || exit 4
 exec /app/start
-"""
+""".replace("WRONG", WRONG)
 GOOD, ALSO_GOOD, BAD = "/www/healthz", "/www/./healthz", "/nowhere"
 
 
@@ -49,7 +50,7 @@ def login(password: str) -> Json:
 
 
 def pinned(stage: Stage, **changes: Any) -> Json:
-    """A rollout that starts only where the page of its settings is there, and its password is not `wrong`."""
+    """A rollout that starts only where the page of its settings is there, and its password is not WRONG."""
     workload = {"pinConfig": True, **changes.pop("workload", {})}
     rollout = stage.rollout(**laid_over({"rollout": {"progressDeadline": "45s"}}, changes), workload=workload)
     container = container_of(rollout)
@@ -65,7 +66,7 @@ def stands(stage: Stage, **changes: Any) -> str:
     """1.0.0 is stable with good settings; returns its release."""
     allow(stage)
     stage.push("1.0.0")
-    stage.apply([settings(GOOD), login("right\n"), pinned(stage, **changes)])
+    stage.apply([settings(GOOD), login(f"{RIGHT}\n"), pinned(stage, **changes)])
     stage.until_stable("1.0.0")
     return str(stage.status()["stable"]["release"])
 
@@ -111,7 +112,7 @@ def test_a_change_of_configuration_is_rolled_out_and_is_rolled_back_where_it_doe
     second = stage.status()["stable"]["release"]
     serving = stage.serving()
     mark = stage.mark()
-    stage.apply([settings(BAD), login("wrong\n")])
+    stage.apply([settings(BAD), login(f"{WRONG}\n")])
     stage.look()
     stage.until_says("RolledBack", "exited 3 times or more, last with code 3")
     assert stage.status()["stable"]["release"] == second
@@ -124,7 +125,7 @@ def test_a_change_of_configuration_is_rolled_out_and_is_rolled_back_where_it_doe
     stage.until_says("RolledBack", "exited 3 times or more")
     assert versions(stage) == before, "what belongs to users stays as it is"
     assert copies(stage, "configmap", "settings") == sorted([GOOD, ALSO_GOOD, BAD])
-    assert copies(stage, "secret", "login") == ["right", "wrong"]
+    assert copies(stage, "secret", "login") == sorted([RIGHT, WRONG])
     written = [f"{one.verb} {one.resource}" for one in stage.writes(mark) if one.resource in ("configmaps", "secrets")]
     assert sorted(written) == ["create configmaps", "create secrets"], written
     stage.assert_pinned()
@@ -133,7 +134,7 @@ def test_a_change_of_configuration_is_rolled_out_and_is_rolled_back_where_it_doe
 def test_a_rollback_brings_back_the_configuration_that_ran(stage: Stage) -> None:
     first = stands(stage)
     stage.push("1.1.0", "missing_binary")
-    stage.apply([settings(BAD), login("wrong\n")])
+    stage.apply([settings(BAD), login(f"{WRONG}\n")])
     stage.look()
     stage.until_says("RolledBack", "1.1.0")
     for name in stage.serving():
@@ -165,7 +166,7 @@ def test_what_is_missing_or_not_allowed_is_told_and_then_got_over(stage: Stage) 
     stage.until_says("ConfigMissing", "ConfigMap settings does not exist")
     stage.apply(settings(GOOD))
     stage.until_says("ConfigMissing", "Secret login does not exist")
-    stage.apply(login("right\n"))
+    stage.apply(login(f"{RIGHT}\n"))
     stage.until_stable("1.0.0")
     stage.kubectl("delete", "configmap", "settings")
     stage.look()
@@ -198,11 +199,11 @@ def test_a_copy_that_somebody_deleted_is_made_again_and_one_that_cannot_be_is_to
 def test_copies_go_when_no_release_needs_them_and_all_of_them_go_with_the_rollout(stage: Stage) -> None:
     stands(stage, rollout={"progressDeadline": "120s"})
     for nth in range(6):  # each gives way to the next before it is known, and three of those are kept
-        stage.apply([settings(f"/never{nth}"), login(f"wrong {nth}\n")])
+        stage.apply([settings(f"/never{nth}"), login(f"{WRONG} {nth}\n")])
         stage.change({"spec": {"workload": {"template": {"metadata": {"annotations": {"nth": str(nth)}}}}}})
         stage.until(functools.partial(is_copied, stage, f"/never{nth}"), "the copy to be made")
     stage.until(lambda: "/never0" not in copies(stage, "configmap", "settings"), "the oldest copy to go")
-    stage.until(lambda: "wrong 0" not in copies(stage, "secret", "login"), "the oldest copy of the Secret to go")
+    stage.until(lambda: f"{WRONG} 0" not in copies(stage, "secret", "login"), "the oldest copy of the Secret to go")
     assert GOOD in copies(stage, "configmap", "settings")
     stage.kubectl("delete", "imagerollout", "web", "--timeout=30s")
     stage.until(
@@ -222,7 +223,7 @@ def test_the_end_is_the_same_when_podpin_is_killed_at_write(bare_stage: Stage, s
     stage = bare_stage
     with played(stage) as (podpin, proxy):
         first = stands(stage, workload={"replicas": 1})
-        stage.apply([settings(BAD), login("wrong\n")])
+        stage.apply([settings(BAD), login(f"{WRONG}\n")])
         proxy.aim(*SHOTS[shots])
         stage.annotate("reconcile", "now")
 
@@ -240,4 +241,4 @@ def test_the_end_is_the_same_when_podpin_is_killed_at_write(bare_stage: Stage, s
         rejected = [entry["reason"] for entry in stage.status()["history"] if entry["result"] == "Rejected"]
         assert len(rejected) == 1
         assert copies(stage, "configmap", "settings") == sorted([GOOD, BAD])
-        assert copies(stage, "secret", "login") == ["right", "wrong"]
+        assert copies(stage, "secret", "login") == sorted([RIGHT, WRONG])

@@ -34,7 +34,8 @@ def test_every_file_is_part_of_an_installation_or_an_example() -> None:
         (component,) = loaded(f"{folder}/kustomization.yaml")
         parts = [*component["resources"], *(patch["path"] for patch in component.get("patches", ()))]
         named |= {f"{folder}/{file}" for file in ("kustomization.yaml", *parts)}
-    assert {file for file in files if not file.startswith("examples/")} == named
+    # tests/monitoring looks after its folder.
+    assert {file for file in files if not file.startswith(("examples/", "monitoring/"))} == named
 
 
 def test_the_generated_definition_is_what_gets_installed() -> None:
@@ -110,7 +111,9 @@ def test_podpin_understands_its_arguments_and_its_environment(folder: str) -> No
     settings = parse_settings(container["args"], environment)
     assert settings.log_format == "json"
     assert settings.namespaces == ((loaded("namespaced/rbac.yaml")[0]["metadata"]["namespace"],) if folder else ())
-    assert settings.health_address.endswith(f":{container['ports'][0]['containerPort']}")
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert settings.health_address.endswith(f":{ports['health']}")
+    assert settings.metrics_address == f"0.0.0.0:{ports['metrics']}"
 
 
 def test_the_component_for_webhooks_fits_the_deployment_and_what_podpin_understands() -> None:

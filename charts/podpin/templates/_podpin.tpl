@@ -22,6 +22,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   "PODPIN_INSECURE_REGISTRY" (join "," $registries.insecure)
   "PODPIN_LOG_FORMAT" .Values.log.format
   "PODPIN_LOG_LEVEL" .Values.log.level
+  "PODPIN_METRICS_ADDRESS" "0.0.0.0:8081"
   "PODPIN_MIN_INTERVAL" $registries.minInterval
   "PODPIN_MIRROR" (join "," $registries.mirrors)
   "PODPIN_NAMESPACE" (join "," .Values.namespaces)

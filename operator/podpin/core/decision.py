@@ -236,6 +236,8 @@ class Notice:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    recurs: bool = field(default=False, compare=False)
+    """It tells how the rollout is, which may be so again and again: `core.repeats` says when that is news."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -452,7 +452,7 @@ def _turned(old: Status, new: Status) -> Iterable[Notice]:
         if was is None or was.reason != condition.reason:
             fine = condition.status == "True" or condition.reason == PRE_PULLING
             good = fine and condition.type != "StableLost" and condition.reason not in _BAD
-            notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message))
+            notices.append(Notice("Normal" if good else "Warning", condition.reason, condition.message, recurs=True))
     unique = {notice.reason: notice for notice in notices}
     return tuple(unique.values())
 

@@ -49,6 +49,27 @@ async def test_a_write_goes_out_as_json_of_its_own_kind(server: ApiServer, api: 
     assert server.last.body == body
 
 
+async def test_who_observes_is_told_of_each_request_and_of_what_came(server: ApiServer) -> None:
+    told: list[tuple[str, str, int | None]] = []
+    configuration = Configuration(host=server.url)
+    configuration.retries = None
+    api = Api(configuration, observe=lambda *what: told.append(what))
+    server.on("GET", PODS, Reply(body={}), failure(404), Reply(body={}))
+    await api.request("GET", PODS)
+    with pytest.raises(NotFound):
+        await api.request("GET", PODS)
+    listening = asyncio.ensure_future(listen(api))
+    (await server.watch()).end()
+    await listening
+    configuration.host = "http://127.0.0.1:1"
+    await api.close()
+    away = Api(configuration, observe=lambda *what: told.append(what))
+    with pytest.raises(Unavailable):
+        await away.request("PATCH", PODS)
+    await away.close()
+    assert told == [("GET", PODS, 200), ("GET", PODS, 404), ("WATCH", PODS, 200), ("PATCH", PODS, None)]
+
+
 async def test_a_token_goes_along(server: ApiServer) -> None:
     configuration = Configuration(host=server.url, api_key={"BearerToken": "s3cret"})
     configuration.api_key_prefix = {"BearerToken": "Bearer"}

@@ -84,6 +84,30 @@ async def test_a_registry_that_says_nothing_for_a_minute_is_given_up(registry: S
         await new_client(registry, limits=IMPATIENT).resolve(registry.app, "1", ANYBODY)
 
 
+async def test_who_observes_is_told_of_each_request_and_of_what_came(registry: Scripted, new_client: NewClient) -> None:
+    told: list[tuple[str, int | None]] = []
+    client = new_client(registry, limits=IMPATIENT, observe=lambda host, status, seconds: told.append((host, status)))
+    digest = registry.serves("1")
+    await client.resolve(registry.app, "1", ANYBODY, known=digest)
+    assert told == [(registry.host, 200)]
+    registry.on(HEAD, reply(429, retry_after="120"))
+    for _ in range(3):  # only the first is sent
+        with pytest.raises(Unavailable):
+            await client.resolve(registry.app, "1", ANYBODY)
+    assert told == [(registry.host, 200), (registry.host, 429)]
+
+
+async def test_who_observes_is_told_that_no_answer_came(registry: Scripted, new_client: NewClient) -> None:
+    told: list[tuple[str, int | None, bool]] = []
+    client = new_client(
+        registry, limits=IMPATIENT, observe=lambda host, status, seconds: told.append((host, status, seconds >= 0))
+    )
+    registry.on("*", registry.silence)
+    with pytest.raises(Unavailable, match="did not answer in time"):
+        await client.resolve(registry.app, "1", ANYBODY)
+    assert told == [(registry.host, None, True)]
+
+
 async def test_a_body_that_stops_half_way_is_given_up(registry: Scripted, new_client: NewClient) -> None:
     async def half(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": IMAGE, "Content-Length": "100"})

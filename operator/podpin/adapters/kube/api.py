@@ -52,10 +52,16 @@ class Api:
     """Raw requests to one API server, as one user.
 
     `left` says for how many seconds podpin may still write: it is asked before each write, which is waited for no
-    longer than that.
+    longer than that. `observe` is told of each request: its method, its path, and the status that came, or None.
     """
 
-    def __init__(self, configuration: Configuration, left: Callable[[], float] = lambda: math.inf) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        left: Callable[[], float] = lambda: math.inf,
+        observe: Callable[[str, str, int | None], None] = lambda _method, _path, _status: None,
+    ) -> None:
+        self._observe = observe
         self._client = ApiClient(configuration)
         self._left = left
         self._host = str(configuration.host).rstrip("/")
@@ -131,13 +137,17 @@ class Api:
         headers = {"Accept": accept, "Content-Type": kind, "User-Agent": self._agent}
         # Encoded already: nobody on the way is to read the path once more.
         url = URL(f"{self._host}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
+        status: int | None = None
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
             answer = await self._client.rest_client.request(
                 method, url, headers=headers, body=body, _request_timeout=timeout
             )
+            status = answer.response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _unreachable(error) from error
+        finally:
+            self._observe("WATCH" if query and "watch" in query else method, path, status)
         response: aiohttp.ClientResponse = answer.response
         return response
 

@@ -78,7 +78,7 @@ class RegistryClient:
     `reachable_hosts` may be at any address, and all others in private networks if `private_ranges`. `trusted_realms`
     maps a registry's host to those of token servers that may see its passwords. `mirrors` are asked before a source,
     with the credentials for their own names. The `lender` may have some where an access has none. `monotonic` gives
-    seconds, `rng` numbers in [0, 1).
+    seconds, `rng` numbers in [0, 1). `observe` is told of each request: host, status or None, seconds.
 
     Every method raises podpin.errors: Unavailable where nothing follows for the image (its `retry_after` is in
     seconds), Denied, NotFound, Untrusted, and Invalid for what will be refused until somebody changes it.
@@ -96,6 +96,7 @@ class RegistryClient:
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         rng: Callable[[], float] = random.random,
+        observe: Callable[[str, int | None, float], None] = lambda _host, _status, _seconds: None,
     ) -> None:
         self._limits = limits or Limits()
         self._mirrors = tuple(mirrors)
@@ -107,6 +108,7 @@ class RegistryClient:
             limits=self._limits,
             monotonic=monotonic,
             rng=rng,
+            observe=observe,
         )
         self._authorizer = Authorizer(
             self._transport,

@@ -67,7 +67,8 @@ class Transport:
     """HTTP for the registry client: few sessions, one per CA, shared by all hosts.
 
     `insecure_hosts` speak plain HTTP, and may be on loopback; `reachable_hosts` may be at any address. Each is an exact
-    `host[:port]`. `private_ranges` says whether other hosts may be in private networks.
+    `host[:port]`. `private_ranges` says whether other hosts may be in private networks. `observe` is told of each
+    request that was sent: the host, the status that came or None, and the seconds until its answer was there.
     """
 
     def __init__(
@@ -79,7 +80,10 @@ class Transport:
         limits: Limits,
         monotonic: Callable[[], float],
         rng: Callable[[], float],
+        observe: Callable[[str, int | None, float], None] = lambda _host, _status, _seconds: None,
     ) -> None:
+        self._monotonic = monotonic
+        self._observe = observe
         self._insecure_hosts = frozenset(host.lower() for host in insecure_hosts)
         self._limits = limits
         self._gates = Gates(limits, monotonic, rng)
@@ -167,14 +171,19 @@ class Transport:
         form: Mapping[str, str] | None,
     ) -> Answer:
         host = authority(url)
+        status: int | None = None
         async with self._gates.enter(host), self._session(ca) as client:
+            begun = self._monotonic()
             try:
                 async with client.request(method, url, headers=headers, data=form, allow_redirects=False) as response:
+                    status = response.status
                     body = await self._read(response, who, most_bytes)
             except PodpinError:
                 raise
             except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError, zlib.error) as error:
                 self._translate(error, url, who)
+            finally:
+                self._observe(host, status, self._monotonic() - begun)
         answer = Answer(url, response.status, response.headers, body)
         self._come_back_later(answer, who)
         return answer
