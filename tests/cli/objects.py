@@ -51,6 +51,12 @@ def rejected(tag: str = "1.1.0", letter: str = "b", when: float = 3000, reason: 
     }
 
 
+def chosen(tag: str = "1.1.0", letter: str = "b", **more: Any) -> Json:
+    """An entry about what the policy chooses."""
+    told = {"container": "app", "repository": REPOSITORY, "tag": tag, "digest": digest(letter)}
+    return {**told, "resolvedAt": time(3000), "source": "5eed", **more}
+
+
 def entry(result: str, tag: str, letter: str, ended: float, **more: Any) -> Json:
     """An entry of the history; its trial took ten seconds."""
     told = {"release": letter * 4, "images": pinned(tag, letter), "result": result}

@@ -92,7 +92,8 @@ class PseudoTerminal:
         self.screen = Screen()
         self.failure: Exception | None = None
         self._process = subprocess.Popen(
-            ["setsid", "--ctty", *words],  # its own controlling terminal, by which Ctrl-C reaches it
+            # A terminal of its own, by which Ctrl-C reaches it; who began the tests in the background ignores that.
+            ["env", "--default-signal=INT", "setsid", "--ctty", *words],
             env={**environment, "TERM": "xterm-256color"},
             stdin=slave,
             stdout=slave,

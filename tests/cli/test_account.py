@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.cli.objects import NOW, candidate, condition, crashing, entry, pinned, rejected, rollout, time, waiting
+from tests.cli.objects import (
+    NOW,
+    candidate,
+    chosen,
+    condition,
+    crashing,
+    entry,
+    pinned,
+    rejected,
+    rollout,
+    time,
+    waiting,
+)
 
 from podpin.cli.views.account import REMEDIES, account, policy_of
 from podpin.cli.views.differences import difference, document
@@ -19,15 +31,7 @@ IMAGE = {
     "policy": {"semver": {"range": ">=1"}},
 }
 SPEC = {"images": [IMAGE], "rollout": {"progressDeadline": "4m"}, "workload": {"kind": "Deployment"}}
-CHOSEN = {
-    "container": "app",
-    "repository": "registry.example.com/shop/web",
-    "tag": "1.1.0",
-    "digest": "sha256:" + "b" * 64,
-    "resolvedAt": time(3000),
-    "source": "5eed",
-    "sizeBytes": 12_300_000,
-}
+CHOSEN = chosen(sizeBytes=12_300_000)
 
 
 def told(raw: dict[str, Any], pods: tuple[Any, ...] = (), events: tuple[Any, ...] = ()) -> dict[str, list[str]]:
@@ -63,6 +67,12 @@ def test_after_a_rollback_all_of_it_is_told() -> None:
             "A fixed image that the policy takes, or a changed spec. To try the same once more: podpin retry web"
         ],
     }
+
+
+def test_what_failed_is_what_is_wanted_and_not_what_somebody_went_back_from() -> None:
+    by_request = rejected("1.0.1", "c", 3100, "RollbackRequested")
+    raw = rollout("RolledBack", spec=SPEC, images=[CHOSEN], rejected=[by_request, rejected()])
+    assert told(raw)["Failed"][0].startswith("release bbbb")
 
 
 def test_while_something_is_tried_its_clock_and_its_pods_are_told() -> None:

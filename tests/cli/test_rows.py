@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.cli.objects import NOW, candidate, condition, rejected, rollout, waiting
+from tests.cli.objects import NOW, candidate, chosen, condition, rejected, rollout, waiting
 
 from podpin.cli.output import console_on, table
 from podpin.cli.views.ages import length
@@ -49,6 +49,11 @@ def test_all_namespaces_and_the_wide_form_have_a_column_more_each() -> None:
         ),
         pytest.param(
             rollout("RolledBack", rejected=[rejected()]), "✗ web:1.1.0 failed: CrashLooping", id="what failed"
+        ),
+        pytest.param(
+            rollout("RolledBack", images=[chosen()], rejected=[rejected("1.0.1", "c", 3100), rejected()]),
+            "✗ web:1.1.0 failed: CrashLooping",
+            id="of several, the one that is wanted",
         ),
         pytest.param(rollout(rejected=[rejected()]), "", id="not what failed long ago"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.builders import at
-from tests.cli.objects import candidate, condition, entry, pinned, rejected, rollout, stable, waiting
+from tests.cli.objects import candidate, chosen, condition, entry, pinned, rejected, rollout, stable, waiting
 
 from podpin.cli.views import wishes
 from podpin.cli.views.releases import Known, from_records, from_status, named, previous
@@ -123,6 +123,14 @@ RETRY = "podpin.dev/retry"
 )
 def test_retry(raw: dict[str, Any], words: str | None, does: object) -> None:
     assert written(wishes.retry(raw, status_of(raw), words, NOW)) == does
+
+
+def test_a_retry_names_what_is_wanted_and_not_what_was_rejected_last() -> None:
+    by_request = rejected("1.0.1", "c", 3100, "RollbackRequested")
+    raw = rollout("RolledBack", images=[chosen()], rejected=[by_request, rejected()])
+    wish = wishes.retry(raw, status_of(raw), None, NOW)
+    assert isinstance(wish, Wish)
+    assert wish.said == "Asked podpin to try release bbbb (web:1.1.0@bbbbbbbbbbbb) once more."
 
 
 def test_a_retry_of_what_is_paused_says_that_it_will_wait() -> None:

@@ -7,10 +7,12 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from podpin.adapters.kube.api import Body
 from podpin.cli.cluster import add_place, add_rollout, connected
 from podpin.cli.output import console_on, say
 from podpin.cli.records import releases, template
 from podpin.cli.views.differences import difference, document
+from podpin.cli.views.rejections import wanted
 from podpin.cli.views.releases import Known, named
 from podpin.core.status import Status, parse_status
 from podpin.errors import Denied, Invalid
@@ -60,7 +62,7 @@ async def _compared(given: argparse.Namespace) -> tuple[list[Any], str, str]:
         raw = await cluster.rollout(given.name)
         status = parse_status(raw.get("status"))
         found = await releases(cluster, given.name, raw, status)
-        words = given.releases or [_newest(status, given.name)]
+        words = given.releases or [_newest(raw, status, given.name)]
         if len(words) == 1:
             words = ["stable", *words]
         chosen = [named(word, found.known, status) for word in words]
@@ -82,10 +84,12 @@ async def _compared(given: argparse.Namespace) -> tuple[list[Any], str, str]:
     return list(difference(sides[0], sides[1])), old.release, new.release
 
 
-def _newest(status: Status, name: str) -> str:
-    for part in (status.candidate, status.waiting, *status.rejected[:1]):
+def _newest(raw: Body, status: Status, name: str) -> str:
+    for part in (status.candidate, status.waiting):
         if part is not None:
             return str(part.release)
+    if release := wanted(raw).get("release"):
+        return str(release)
     raise Invalid(f"Nothing to compare: nothing of {name} is tried, waits or was rejected; name two releases.")
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from podpin.cli.views.ages import UNKNOWN, age, length
 from podpin.cli.views.marks import Mark, condition, mark_of
+from podpin.cli.views.rejections import wanted
 from podpin.cli.views.releases import pins_text
 from podpin.cli.views.tree import standing
 from podpin.core.duration import parse_duration
@@ -108,10 +109,10 @@ def _runs(status: Status, now: datetime) -> Iterator[Text]:
 
 
 def _chosen(raw: Body, status: Status, now: datetime) -> Iterator[Text]:
-    wanted = {text(one.get("container")): one for one in map(mapping, array(mapping(raw.get("spec")).get("images")))}
+    written = {text(one.get("container")): one for one in map(mapping, array(mapping(raw.get("spec")).get("images")))}
     for image in status.images:
         named = f"{image.repository}:{image.tag}" if image.tag else image.repository
-        policy = policy_of(mapping(wanted.get(image.container)))
+        policy = policy_of(mapping(written.get(image.container)))
         size = f", {image.size_bytes / 1e6:.0f} MB to pull" if image.size_bytes else ""
         told = f"{image.container}: {named} is {short(image.digest)}, by {policy}; seen so for "
         yield Text(f"{told}{age(image.resolved_at, now)}{size}")
@@ -176,7 +177,8 @@ def failure_of(raw: Body, status: Status) -> RejectedStatus | None:
         return None
     reason = text(condition(raw, "Ready").get("reason"))
     if reason in ("RolledBack", "RollingBack", "Rejected"):
-        return newest
+        id_ = wanted(raw).get("release")
+        return next((one for one in status.rejected if one.release == id_), newest)
     return newest if status.stable is not None and newest.at >= status.stable.since else None
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from podpin.cli.views.ages import age
 from podpin.cli.views.marks import Mark, condition, mark_of
+from podpin.cli.views.rejections import wanted
 from podpin.core.reading import array, mapping, text
 
 Cell = Text | str
@@ -53,7 +54,7 @@ def following(raw: Mapping[str, Any]) -> Text:
         until = text(waiting.get("until"))
         return Mark.WAITING.before(f"{first_image(waiting)} waits" + (f" until {until}" if until else ""))
     if condition(raw, "Ready").get("reason") in ("RolledBack", "RollingBack", "Rejected"):
-        rejected = mapping(next(iter(array(status.get("rejected"))), None))
+        rejected = wanted(raw)
         if rejected:
             return Mark.BAD.before(f"{first_image(rejected)} failed: {text(rejected.get('reason'))}")
     return Text()

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from podpin.cli.views.marks import condition
+from podpin.cli.views.rejections import wanted
 from podpin.cli.views.releases import Known, named, pins_text, previous, running
 from podpin.core import names
 from podpin.core.reading import mapping, text
@@ -98,7 +99,8 @@ def retry(raw: Body, status: Status, words: str | None, now: datetime) -> Wish |
         return Senseless(f"Nothing to retry: no release that {name} wants was rejected.")
     if status.candidate is not None:
         return Senseless(f"Nothing to retry: release {status.candidate.release} is being tried.")
-    failed = status.rejected[0]
+    id_ = wanted(raw).get("release")
+    failed = next((one for one in status.rejected if one.release == id_), status.rejected[0])
     told = f"Asked podpin to try release {failed.release} ({pins_text(failed.images)}) once more"
     return Wish(f"{told}{_but_paused(raw)}.", asked)
 
