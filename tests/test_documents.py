@@ -77,8 +77,16 @@ def test_anchors_and_merges_are_written_out() -> None:
         ("a: !!python/object:os.system x\n", 1, "could not determine a constructor"),
         ("? [1]\n: x\n", 1, "a key must be a text"),
         ("a: &a [*a]\n", 1, "an alias holds itself"),
+        ("a: 1\nb: \x01\n", 2, "special characters are not allowed, such as U+0001"),
     ],
-    ids=["it ends too early", "two keys on a line", "a tag of another language", "a list for a key", "a circle"],
+    ids=[
+        "it ends too early",
+        "two keys on a line",
+        "a tag of another language",
+        "a list for a key",
+        "a circle",
+        "a character that is none",
+    ],
 )
 def test_what_is_no_yaml_is_told_with_its_line(text: str, line: int, says: str) -> None:
     *_, broken = documents_in(text, "x")

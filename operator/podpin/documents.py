@@ -69,8 +69,8 @@ _resolve("merge", "<<", "<")
 
 def documents_in(text: str, source: str) -> Iterator[Document | Unreadable]:
     """The documents of a file, in their order; what can't be read ends it. The items of a List are documents too."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         while loader.check_node():
             reading, root = _Reading(loader), loader.get_node()
             body = reading.value(root, ()) if root is not None else None
@@ -82,10 +82,12 @@ def documents_in(text: str, source: str) -> Iterator[Document | Unreadable]:
         yield Unreadable(
             source, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, f"this is no YAML: {said}"
         )
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        yield Unreadable(source, line, column, f"this is no YAML: {error.reason}, such as U+{error.character:04X}")
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         yield Unreadable(source, 1, 1, f"this is no YAML: {' '.join(str(error).split())}")
-    finally:
-        loader.dispose()
 
 
 def _items(document: Document) -> Iterator[Document]:

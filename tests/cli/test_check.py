@@ -56,6 +56,11 @@ def test_nothing_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out == "1 ImageRollout in 1 file: nothing wrong\n"
 
 
+def test_where_there_is_nothing_to_judge_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("-f", file(tmp_path, SERVICE)) == 0
+    assert capsys.readouterr().out == "There is no ImageRollout in 1 file.\n"
+
+
 def test_each_mistake_stands_at_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = file(tmp_path, SERVICE + MISSPELT)
     assert run("-f", name) == 1

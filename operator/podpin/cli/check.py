@@ -169,23 +169,23 @@ def _texts(names: Sequence[str], *, recursive: bool) -> Iterator[tuple[str, str]
     """The name and the text of each file that is meant. Raises Misused where there is none."""
     for name in dict.fromkeys(names):
         if name == "-":
-            yield "standard input", sys.stdin.read()
+            yield "standard input", read(name)
             continue
         path = Path(name)
         inside = [path] if not path.is_dir() else sorted(path.rglob("*") if recursive else path.iterdir())
         for file in inside:
             if file == path or (file.suffix in SUFFIXES and file.is_file()):
-                yield str(file), read(file)
+                yield str(file), read(str(file))
 
 
-def read(file: Path) -> str:
-    """What is in a file. Raises Misused where there is none, or none with a text."""
+def read(name: str) -> str:
+    """What is in a file, or comes from standard input for `-`. Raises Misused where that is nothing, or no text."""
     try:
-        return file.read_text(encoding="utf-8")
+        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise Misused(f"{file} can't be read: {error.strerror}") from error
+        raise Misused(f"{name} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Misused(f"{file} is no text") from error
+        raise Misused(f"{name} is no text") from error
 
 
 def _text(outcome: Outcome) -> str:
@@ -199,7 +199,10 @@ def _summary(outcome: Outcome) -> str:
 
     found = [count(outcome.errors, "error")] if outcome.errors else []
     found += [count(outcome.warnings, "warning")] if outcome.warnings else []
-    seen = f"{count(outcome.rollouts, KIND)} in {count(outcome.files, 'file')}"
+    files = count(outcome.files, "file")
+    if not (outcome.rollouts or outcome.findings):
+        return f"There is no {KIND} in {files}."
+    seen = f"{count(outcome.rollouts, KIND)} in {files}"
     return f"{seen}: {', '.join(found) or 'nothing wrong'}"
 
 

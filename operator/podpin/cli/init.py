@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from podpin.cli.check import read
@@ -112,9 +111,8 @@ async def _in_cluster(given: argparse.Namespace, kind: str, name: str) -> Mappin
 
 def _in_file(filename: str, wanted: tuple[str, str] | None) -> Mapping[str, Any]:
     """The one workload in a file, or the one that is wanted."""
-    text = sys.stdin.read() if filename == "-" else read(Path(filename))
     bodies: list[Mapping[str, Any]] = []
-    for one in documents_in(text, filename):
+    for one in documents_in(read(filename), filename):
         if not isinstance(one, Document):
             raise Invalid(f"{filename}:{one.line}: {one.message}.")
         if isinstance(one.body, Mapping) and one.body.get("kind") in KINDS:
