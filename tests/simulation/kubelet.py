@@ -347,6 +347,10 @@ class PodLife:
             self.turn()
             self.lose_readiness()
             self.after(delay, self._probe)
+            if self.fate.exits_after is not None:  # the container lives on, and dies when it would have
+                assert self.started is not None
+                left = self.started + self.fate.exits_after - self.node_time
+                self.after(max(0.0, left), lambda: self._exit(self.fate.exit))
 
     def reboots(self) -> None:
         """The node comes up again, and has lost all containers."""
