@@ -282,6 +282,7 @@ class PaperCluster:
         self.promises.cause(4)
         for raw in self.api.all("controllerrevisions"):
             if raw["metadata"]["name"] not in snapshot:
+                self.promises.forgotten.add(raw["metadata"]["labels"][LABEL_RELEASE])
                 self.api.remove("controllerrevisions", raw["metadata"]["name"])
         for name, raw in snapshot.items():
             if name == "web":

@@ -44,6 +44,8 @@ class Promises:
         """What has happened since the last change that may lead to the rejection of a good release, rightly."""
         self.excused: set[str] = set()
         """Good releases that were rejected, rightly."""
+        self.forgotten: set[str] = set()
+        """Releases whose records a backup did not have."""
         self.unseen: set[str] = set()
         """Bad releases that were proven while nobody could see how their Pods do."""
         self.blinded = False
@@ -141,7 +143,9 @@ class Promises:
         release, step = canary
         self.no_rejected_release_is_applied(records.get(release))
         self.nothing_goes_on_while_it_is_paused()
-        if before is not None and before[0] == release:
+        anew = release in self.forgotten and step == 1  # its record does not tell that it was tried before
+        self.forgotten.discard(release)
+        if before is not None and before[0] == release and not anew:
             assert step == before[1] + 1, f"the canary goes from step {before[1]} to {step}"
             self.a_step_that_asks_waits_for_approval(release, before[1])
             return
