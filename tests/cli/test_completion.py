@@ -58,6 +58,11 @@ def answers(command: list[str], environment: dict[str, str]) -> list[str]:
     return done.stdout.splitlines()
 
 
+each_row = pytest.mark.parametrize(
+    ("words", "among", "not_among"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS]
+)
+
+
 def fits(found: set[str], among: set[str], not_among: set[str]) -> None:
     assert among <= found
     assert not (not_among & found)
@@ -65,7 +70,7 @@ def fits(found: set[str], among: set[str], not_among: set[str]) -> None:
         assert found == set()
 
 
-@pytest.mark.parametrize(("words", "among", "not_among"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+@each_row
 def test_bash_completes(
     words: tuple[str, ...],
     among: set[str],
@@ -83,7 +88,7 @@ def test_bash_completes(
     fits(set(answers(["bash", "--norc", "-c", ask, "bash", *words], podpin)), among, not_among)
 
 
-@pytest.mark.parametrize(("words", "among", "not_among"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+@each_row
 def test_kubectl_is_answered_as_it_asks_of_plugins(
     words: tuple[str, ...],
     among: set[str],
@@ -122,7 +127,7 @@ def test_kubectl_itself_asks_and_understands(
 
 
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
-@pytest.mark.parametrize(("words", "among", "not_among"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])
+@each_row
 def test_zsh_completes(
     words: tuple[str, ...],
     among: set[str],
